@@ -13,9 +13,9 @@ def _areas(
     prediction: torch.Tensor, # number × 1 × height × width, in [0, 1]
     mask: torch.Tensor, # Same shape, in {0, 1}
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: # Overlap, area of the prediction, area of the mask; each of length number
-    "The overlap and the two areas of each image, in pixels. Raises `ValueError` if the shapes differ."
+    "The overlap and the two areas of each image, in pixels (exact for masks of up to 16 million pixels). Raises `ValueError` if the shapes differ."
     if prediction.shape != mask.shape: raise ValueError(f"prediction {tuple(prediction.shape)} and mask {tuple(mask.shape)} differ in shape")
-    prediction, mask = prediction.flatten(1).double(), mask.flatten(1).double()
+    prediction, mask = prediction.flatten(1).float(), mask.flatten(1).float()
     return (prediction*mask).sum(1), prediction.sum(1), mask.sum(1)
 
 # %% ../nbs/03_metrics.ipynb #3b0b95c7
