@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from fastcore.basics import IN_NOTEBOOK, patch
 from IPython.display import display
+from safetensors import SafetensorError
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -133,7 +134,9 @@ class Run:
         self.path = Path(path)
         if not (self.path/'config.json').is_file(): raise LesionsegError(f"{path} is no run folder (it has no config.json): give a folder that lesionseg_train or lesionseg_compare wrote.")
         self.config = json.loads((self.path/'config.json').read_text())
-    def __repr__(self): return f"Run('{self.path.name}': {self.name}, seed {self.config['seed']}, {len(self.history)} of {self.strategy.epochs} epochs)"
+    def __repr__(self):
+        done = len(self.history) if (self.path/'history.csv').is_file() else 0
+        return f"Run('{self.path.name}': {self.name}, seed {self.config['seed']}, {done} of {self.strategy.epochs} epochs)"
     def _table(self, file, index):
         if not (self.path/file).is_file(): raise LesionsegError(f"{self.path} has no {file}: the run is not finished; start it again, and it goes on where it stopped.")
         return pd.read_csv(self.path/file, index_col=index)
@@ -152,13 +155,14 @@ class Run:
 # %% ../nbs/05_training.ipynb #05de4133
 def _describe(
     strategy: Strategy, # What is decided
-    data: LesionData, # What it is trained on
+    data: LesionData, # The data set
+    parts: tuple, # What it trains and validates on, as `protocol_parts` gives them
     seed: int, # Of the run
     weights: str, # Where the encoder's weights come from
 ) -> dict: # What makes the run what it is, ready for JSON
     "Everything that decides what a run will be."
-    parts = {'train': data.train, 'valid': data.valid, 'test': data.test}
-    described = {name: {'pictures': len(part), 'fingerprint': part.fingerprint()} for name, part in parts.items()}
+    used = dict(zip(('train', 'validation', 'test'), (*parts, data.test)))
+    described = {name: {'pictures': len(part), 'fingerprint': part.fingerprint()} for name, part in used.items()}
     return {'strategy': asdict(strategy), 'seed': seed, 'encoder_weights': weights,
             'data': {'name': data.name, 'size': int(data.test.pixels.shape[1]), **described}}
 
@@ -185,7 +189,7 @@ def _save_checkpoint(
             (checkpoints/f'{name}.tmp').rename(checkpoints/name)
             for old in checkpoints.iterdir():
                 if old.name != name: shutil.rmtree(old)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise LesionsegError(f"{checkpoints} cannot be written ({error}): free some space or choose a folder that you may write to.") from error
 
 def _load_checkpoint(
@@ -235,7 +239,7 @@ def _prepare(
     accelerator: Accelerator, # Where it runs
 ) -> tuple: # Model, optimiser, training batches, validation batches, and the generator that shuffles
     "Everything the loop needs, on its device."
-    train.transform = augmentation() if strategy.augment else None
+    train = LesionDataset(train.pixels, train.ids, augmentation() if strategy.augment else None)
     shuffler, batch = torch.Generator(), math.ceil(strategy.batch_size/accelerator.num_processes)
     batches = DataLoader(train, batch, shuffle=True, generator=shuffler)
     model = model.freeze(strategy.frozen).to(memory_format=torch.channels_last)
@@ -291,12 +295,13 @@ def train_run(
     quiet: bool=False, # No progress?
 ) -> Run:
     "Train, score and keep a run; go on where it stopped if it was interrupted. Ctrl-C keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
+    if not 0 <= seed <= 4000: raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
     accelerator = Accelerator(mixed_precision='bf16' if torch.cuda.is_available() else 'no')
     folder, parts = Path(path), protocol_parts(data, strategy.protocol)
     set_seed(seed)
     model = LesionSegmenter(strategy.normalize, strategy.dropout)
     source = load_encoder_weights(model.encoder, weights)
-    with accelerator.main_process_first(): _open_run(folder, _describe(strategy, data, seed, source), _environment(accelerator))
+    with accelerator.main_process_first(): _open_run(folder, _describe(strategy, data, parts, seed, source), _environment(accelerator))
     if Run(folder).finished: return Run(folder)
     prepared = _prepare(strategy, model, *parts, accelerator)
     try: _fit(strategy, folder, seed, prepared, accelerator, quiet)

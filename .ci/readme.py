@@ -1,0 +1,34 @@
+"Writes README.md from nbs/index.ipynb with nbconvert; with --check only says whether it is current."
+import re, sys
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+
+root = Path(__file__).parent.parent
+figures = root/'nbs/figures'
+
+
+def render():
+    "README's text, and the figures that it shows by name."
+    nb = nbformat.read(root/'nbs/index.ipynb', 4)
+    nb.cells = [cell for cell in nb.cells if not cell.source.startswith('#| hide')]
+    for cell in nb.cells: cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+    text, resources = MarkdownExporter().from_notebook_node(nb, resources={'output_files_dir': 'nbs/figures', 'unique_key': 'readme'})
+    text = re.sub(r'(\]\()(?!https?:|nbs/)([\w-]+\.ipynb)', r'\1nbs/\2', text)  # links between notebooks, seen from the top
+    return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', resources['outputs']
+
+
+def stale():
+    "The files that are not what index.ipynb says."
+    text, outputs = render()
+    files = {root/'README.md': text.encode(), **{root/name: data for name, data in outputs.items()}}
+    return {path: data for path, data in files.items() if not path.exists() or path.read_bytes() != data}
+
+
+if __name__ == '__main__':
+    changed = stale()
+    if '--check' not in sys.argv:
+        figures.mkdir(exist_ok=True)
+        for path, data in changed.items(): path.write_bytes(data)
+    elif changed: sys.exit(f"{', '.join(path.name for path in changed)} is not what nbs/index.ipynb says: run python .ci/readme.py.")
