@@ -76,12 +76,12 @@ def download(
 def _strategy(
     mode: str, # 'feature_extraction' or 'finetuning'
     data: LesionData, # For the default number of epochs
-    epochs: int|None, # None: 12 on the built-in pictures, else 50
+    epochs: int|None, # None: 20 on the built-in pictures, else 50
     **changes, # Other fields of `Strategy`
 ) -> Strategy:
     "The published strategy of a mode, with changes. Raises `LesionsegError` for an unknown mode."
     if mode not in STRATEGIES: raise LesionsegError(f"'{mode}' is no mode: choose {' or '.join(STRATEGIES)}.")
-    if epochs is None: epochs = 12 if data.name == 'built-in' else STRATEGIES[mode].epochs
+    if epochs is None: epochs = 20 if data.name == 'built-in' else STRATEGIES[mode].epochs
     return replace(STRATEGIES[mode], epochs=epochs, **changes)
 
 def _train(
@@ -101,7 +101,7 @@ def _train(
 @one_sentence
 def train(
     mode: str='finetuning', # feature_extraction (encoder frozen) or finetuning
-    epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 12
+    epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 20
     batch_size: int=45, # Pictures a step
     seed: int=0, # The same seed on the same machine gives the same run
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
@@ -161,7 +161,7 @@ def visualize(
 @call_parse
 @one_sentence
 def compare(
-    epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 12
+    epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 20
     batch_size: int=45, # Pictures a step
     seed: int=0, # The same seed on the same machine gives the same runs
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures

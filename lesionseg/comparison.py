@@ -51,7 +51,7 @@ def comparison_table(
     for name in dict.fromkeys(run.name for run in runs):
         rows += [_row(run) for run in runs if run.name == name]
         if published and name in PUBLISHED.index:
-            rows.append({'strategy': name, 'source': 'as published', 'epochs': 50, **PUBLISHED.loc[name], **{k: rows[-1][k] for k in ('trainable', 'frozen')}})
+            rows.append({'strategy': name, 'source': 'published, ISIC 2016', 'epochs': 50, **PUBLISHED.loc[name], **{k: rows[-1][k] for k in ('trainable', 'frozen')}})
     return pd.DataFrame(rows).set_index(['strategy', 'source'])
 
 # %% ../nbs/06_comparison.ipynb #1c3cc060

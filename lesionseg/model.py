@@ -6,9 +6,9 @@
 __all__ = ['BLOCKS', 'FREEZING', 'ARCHITECTURE', 'Encoder', 'decoder_block', 'Decoder', 'LesionSegmenter', 'journey',
            'plot_journey', 'read_weights', 'load_encoder_weights', 'save_model', 'load_model', 'predict']
 
-# %% ../nbs/04_model.ipynb #5c62a90a
-import hashlib, json, pickle
-from contextlib import contextmanager
+# %% ../nbs/04_model.ipynb #545aa16c
+import hashlib, io, json, pickle
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import pandas as pd, torch
@@ -181,11 +181,13 @@ def load_encoder_weights(
     if str(weights) != 'imagenet':
         _use_weights(encoder, read_weights(weights), str(weights))
         return f'{Path(weights).name} (sha256 {hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:16]})'
-    try: _use_weights(encoder, MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True), 'The download')
+    try:
+        with redirect_stderr(io.StringIO()): fetched = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         print(f"The ImageNet weights could not be downloaded ({getattr(error, 'reason', error)}): the encoder starts from random weights, "
               "so that this run shows how training works and not what pretraining brings.")
         return 'random (download failed)'
+    _use_weights(encoder, fetched, 'The download')
     return 'imagenet (torchvision IMAGENET1K_V1)'
 
 # %% ../nbs/04_model.ipynb #593be14c
