@@ -13,7 +13,9 @@ def render():
     "README's text, and the figures that it shows by name."
     nb = nbformat.read(root/'nbs/index.ipynb', 4)
     nb.cells = [cell for cell in nb.cells if not cell.source.startswith('#| hide')]
-    for cell in nb.cells: cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+    for cell in nb.cells:
+        if '#| echo: false' in cell.source: cell.metadata['transient'] = {'remove_source': True}
+        cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
     text, resources = MarkdownExporter().from_notebook_node(nb, resources={'output_files_dir': 'nbs/figures', 'unique_key': 'readme'})
     text = re.sub(r'(\]\()(?!https?:|nbs/)([\w-]+\.ipynb)', r'\1nbs/\2', text)  # links between notebooks, seen from the top
     return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', resources['outputs']

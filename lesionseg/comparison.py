@@ -38,7 +38,7 @@ def _row(
     "A run as a row of the comparison table."
     last, mean = run.history.iloc[-1], run.scores.mean()
     trainable, frozen = count_parameters(run)
-    return {'strategy': run.name, 'source': f"seed {run.config['seed']}, {run.strategy.protocol}", 'epochs': len(run.history),
+    return {'strategy': run.name, 'source': f"seed {run.config['seed']}", 'protocol': run.strategy.protocol, 'epochs': len(run.history),
             'train loss': last.train_loss, 'validation loss': last.valid_loss, 'soft IoU': mean.soft_iou, 'soft Dice': mean.soft_dice,
             'IoU': mean.iou, 'Dice': mean.dice, 'trainable': trainable, 'frozen': frozen}
 
@@ -51,7 +51,7 @@ def comparison_table(
     for name in dict.fromkeys(run.name for run in runs):
         rows += [_row(run) for run in runs if run.name == name]
         if published and name in PUBLISHED.index:
-            rows.append({'strategy': name, 'source': 'published, ISIC 2016', 'epochs': 50, **PUBLISHED.loc[name], **{k: rows[-1][k] for k in ('trainable', 'frozen')}})
+            rows.append({'strategy': name, 'source': 'as published (ISIC 2016)', 'protocol': 'published', 'epochs': 50, **PUBLISHED.loc[name], **{k: rows[-1][k] for k in ('trainable', 'frozen')}})
     return pd.DataFrame(rows).set_index(['strategy', 'source'])
 
 # %% ../nbs/06_comparison.ipynb #1c3cc060
@@ -71,7 +71,7 @@ def plot_curves(
     for ax, name in zip(axes[0], measures):
         for i, (run, label) in enumerate(zip(runs, _labels(runs))):
             for part, style in ('train', '-'), ('valid', '--'):
-                ax.plot(run.history.index, run.history[f'{part}_{name}'], style, color=f'C{i}', label=label if part == 'train' else None)
+                ax.plot(run.history.index, run.history[f'{part}_{name}'], style, color=f'C{i}', label=label if part == 'train' and ax is axes[0, 0] else None)
         ax.set(title={'iou': 'IoU', 'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'dice': 'Dice'}.get(name, name), xlabel='epoch')
         ax.grid(alpha=.3)
     axes[0, 0].plot([], [], 'k-', label='training'); axes[0, 0].plot([], [], 'k--', label='validation')

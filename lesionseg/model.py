@@ -129,12 +129,12 @@ def plot_journey(
     taps = [f'features {i}' for i in Encoder.taps]
     shown = steps.loc[[*taps, 'features 18', *steps.loc['block 1':].index]]
     boxes = [('picture', 3, int(steps['side in'].iloc[0]))] + [(n, int(r['channels out']), int(r['side out'])) for n, r in shown.iterrows()]
-    fig, ax = plt.subplots(figsize=(11, 5.2))
+    fig, ax = plt.subplots(figsize=(13, 5.2))
     for i, (name, channels, side) in enumerate(boxes):
         color = 'C1' if name.startswith(('block', 'head')) else 'C0'
         height, width = .35 + side**.5/5, .16 + .055*channels.bit_length()
         ax.add_patch(plt.Rectangle((i - width/2, -height/2), width, height, color=color, alpha=.75))
-        ax.text(i, -height/2 - .08, f'{channels}\n{side}×{side}', ha='center', va='top', fontsize=7.5)
+        ax.text(i, -height/2 - .08, f'{channels}\n{side}×{side}', ha='center', va='top', fontsize=7)
         ax.text(i, -2.35, name, ha='center', va='top', fontsize=8, rotation=60)
     for i in range(9): # skip i starts at box i and joins the box before which it is concatenated
         ax.annotate('', (18.85 - i + .15, .3 + boxes[19-i][2]**.5/10), (i, .2 + boxes[i][2]**.5/10),

@@ -227,7 +227,7 @@ class _Live:
     def epoch(self, history):
         last = history.iloc[-1]
         self.bar.set_postfix(epoch=history.index[-1], loss=f'{last.train_loss:.3f}', valid_iou=f'{last.valid_iou:.3f}')
-        if self.table: self.table.update(history.round(4))
+        if self.table: self.table.update(history[['train_loss', 'valid_loss', 'train_soft_iou', 'valid_soft_iou', 'train_iou', 'valid_iou', 'seconds']].round(4))
     def close(self): self.bar.close()
 
 # %% ../nbs/05_training.ipynb #5d8cb0fa
