@@ -121,7 +121,7 @@ def train(
 @call_parse
 @one_sentence
 def evaluate(
-    model_path: str, # A run folder or its model.safetensors
+    model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
     out: str=None, # A .csv file for the scores of each picture; default none is written
@@ -138,7 +138,7 @@ def evaluate(
 @call_parse
 @one_sentence
 def visualize(
-    model_path: str, # A run folder or its model.safetensors
+    model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     compare_model: str=None, # A second one, to be drawn beside it
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1

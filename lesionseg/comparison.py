@@ -164,6 +164,7 @@ def _save(
     with written_whole(path) as temporary: fig.savefig(temporary, dpi=150)
     plt.close(fig)
 
+# %% ../nbs/06_comparison.ipynb #0464c5d1
 def write_comparison(
     runs: list[Run], # One or more finished runs, with their models
     test: LesionDataset, # The test pictures
