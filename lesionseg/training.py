@@ -286,6 +286,7 @@ def _score(
     images, masks = (torch.stack(part) for part in zip(*test))
     return score_images(predict(model, images), masks, test.ids)
 
+# %% ../nbs/05_training.ipynb #de084f20
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
