@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 from .core import LesionsegError, written_whole
 from .dataset import LesionDataset
-from .metrics import dice, iou, soft_dice, soft_iou
+from .metrics import dice, iou
 from .model import LesionSegmenter, predict
 from .training import STRATEGIES, Run
 

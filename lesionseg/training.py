@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
 from fastcore.basics import IN_NOTEBOOK, patch
 from IPython.display import display
 from safetensors import SafetensorError
