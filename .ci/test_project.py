@@ -133,6 +133,17 @@ def test_finished_run_is_left_alone(data, tmp_path):
     assert other.returncode == 1 and 'holds another run (epochs 1 instead of 2)' in other.stderr
 
 
+def test_two_processes(data, tmp_path):
+    out = tmp_path/'run'
+    command = train(data, out, epochs=3)
+    run = shell('torchrun', '--nproc_per_node', '2', shutil.which(command[0]), *command[1:])
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.count('The run is in') == 1
+    assert json.loads((out/'config.json').read_text())['made_with']['processes'] == 2
+    assert len(history(out)) == 3 and len(pd.read_csv(out/'scores.csv')) == 4
+    assert [path.name for path in (out/'checkpoint').iterdir()] == ['epoch_0003']
+
+
 def test_compare_evaluate_visualize(data, tmp_path):
     out = tmp_path/'compare'
     run = shell('lesionseg_compare', '--data', data, '--out', out, '--weights', 'none', '--batch_size', '4', '--epochs', '1')

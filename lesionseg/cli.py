@@ -12,18 +12,17 @@ from functools import wraps
 from pathlib import Path
 
 import pandas as pd
-from accelerate import PartialState
 from fastcore.script import Param, call_parse, store_true
 from matplotlib import pyplot as plt
 
-from .comparison import plot_gallery, spread, stack, write_comparison
+from .comparison import plot_gallery, spread, write_comparison
 from .core import LesionsegError, written_whole
-from .dataset import LesionData, load_data
+from .dataset import LesionData, load_data, stack
 from .download import download_isic2016
 from .metrics import iou, score_images
 from .model import load_model, predict
 from .synthetic import synthetic_dataset
-from .training import PROTOCOLS, STRATEGIES, Run, Strategy, train_run
+from .training import PROTOCOLS, STRATEGIES, Run, Strategy, make_accelerator, train_run
 
 # %% ../nbs/08_cli.ipynb #ef0fcb1b
 def one_sentence(
@@ -42,14 +41,14 @@ def _say(
     text: str, # One line
 ):
     "Print, but only once where several processes run."
-    if PartialState().is_main_process: print(text, flush=True)
+    if make_accelerator().is_main_process: print(text, flush=True)
 
 def _data(
     data: str|None, # Folder; None: `LESIONSEG_DATA`, or the built-in pictures
 ) -> LesionData: # At 128 × 128 pixels
     "The data set that was asked for."
     root = data or os.environ.get('LESIONSEG_DATA')
-    with PartialState().main_process_first(): loaded = load_data(root or synthetic_dataset())
+    with make_accelerator().main_process_first(): loaded = load_data(root or synthetic_dataset())
     if not root: loaded.name = 'built-in'
     what = f"{len(loaded.train) + len(loaded.valid)} training and {len(loaded.test)} test pictures"
     _say(f"Data: {root}, {what}." if root else f"Data: the built-in drawn pictures, {what}; give --data or set LESIONSEG_DATA to use real ones.")
@@ -176,7 +175,7 @@ def compare(
     out = Path(out or f'runs/{data.name}/compare-seed{seed}')
     strategies = {mode: _strategy(mode, data, epochs, batch_size=batch_size, normalize=normalize, protocol=protocol) for mode in STRATEGIES}
     runs = [_train(strategy, data, out/mode, weights, seed) for mode, strategy in strategies.items()]
-    if not PartialState().is_main_process: return
+    if not make_accelerator().is_main_process: return
     table = write_comparison(runs, data.test, out, threshold)
     print(f"\n{table.reset_index().round(4).to_string(index=False, na_rep='')}\n\nThe table and the figures are in {out}:")
     print('\n'.join(f'  {path.name}' for path in sorted(out.glob('*.*'))))

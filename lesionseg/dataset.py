@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'FOLDERS', 'MAX_PIXELS', 'Pair', 'find_pairs', 'read_image', 'read_mask', 'read_pair', 'load_pixels',
-           'split_ids', 'LesionDataset', 'augmentation', 'LesionData', 'load_data']
+           'split_ids', 'LesionDataset', 'stack', 'augmentation', 'LesionData', 'load_data']
 
 # %% ../nbs/01_dataset.ipynb #f36eadbc
 import hashlib, os, warnings
@@ -230,6 +230,18 @@ class LesionDataset(Dataset):
         return image.as_subclass(torch.Tensor).float()/255, mask.as_subclass(torch.Tensor).float()
 
 # %% ../nbs/01_dataset.ipynb #ca1a4d87
+def stack(
+    dataset: LesionDataset, # For example the test pictures
+    positions: list[int]|None=None, # Which of them; None takes all
+) -> tuple[torch.Tensor, torch.Tensor]: # Pictures, number × 3 × height × width; masks, number × 1 × height × width
+    "Pictures and masks as two tensors. Raises `LesionsegError` for a position that is not there."
+    positions = range(len(dataset)) if positions is None else positions
+    for i in positions:
+        if not 0 <= i < len(dataset): raise LesionsegError(f"There is no picture {i}: choose from 0 to {len(dataset)-1}.")
+    images, masks = zip(*(dataset[i] for i in positions))
+    return torch.stack(images), torch.stack(masks)
+
+# %% ../nbs/01_dataset.ipynb #2ac68b86
 from fastcore.basics import patch
 
 @patch
@@ -247,14 +259,14 @@ def fingerprint(self:LesionDataset) -> str: # 16 hexadecimal digits
     digest.update(np.ascontiguousarray(self.pixels).data)
     return digest.hexdigest()[:16]
 
-# %% ../nbs/01_dataset.ipynb #2ac68b86
+# %% ../nbs/01_dataset.ipynb #6a10958e
 def augmentation() -> v2.Transform: # For `LesionDataset(transform=…)`
     "Flips, turns, zoom and shift for picture and mask, and a little colour jitter for the picture."
     return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(),
                        v2.RandomAffine(degrees=180, translate=(.1, .1), scale=(.8, 1.25), interpolation=v2.InterpolationMode.BILINEAR),
                        v2.ColorJitter(brightness=.2, contrast=.2, saturation=.2, hue=.02)])
 
-# %% ../nbs/01_dataset.ipynb #6a10958e
+# %% ../nbs/01_dataset.ipynb #b515027d
 @dataclass
 class LesionData:
     "The three parts of a data set, and its name."
