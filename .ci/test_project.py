@@ -46,9 +46,9 @@ def test_notebook_reads_well(path):
 
 def test_notebooks_as_tests():
     "The README's second command."
-    command = next(line for line in (ROOT/'README.md').read_text().splitlines() if line.startswith('nbdev_test'))
+    command = next(line for line in (ROOT/'README.md').read_text().splitlines() if line.endswith('nbdev_test'))
     start = time.time()
-    run = shell(*command.split(), env=os.environ | {'OMP_NUM_THREADS': '1'}) # two workers on two cores: one thread each
+    run = shell('bash', '-c', command)
     print(run.stdout[-5000:], run.stderr[-5000:])
     assert run.returncode == 0
     print(f'{command}: {time.time() - start:.0f} s')
