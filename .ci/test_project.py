@@ -258,5 +258,5 @@ def test_real_data(tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     config = json.loads((out/'config.json').read_text())
     assert config['data']['train']['pictures'] == 846 and len(pd.read_csv(out/'scores.csv')) == 379
-    committed = json.loads(next((ROOT/'nbs/results').glob('*/finetuning/config.json')).read_text())
+    committed = json.loads(next((ROOT/'nbs/results').glob('*/finetuning-seed0/config.json')).read_text())
     assert config['data']['test']['fingerprint'] == committed['data']['test']['fingerprint']

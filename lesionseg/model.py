@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'FREEZING', 'ARCHITECTURE', 'Encoder', 'decoder_block', 'Decoder', 'LesionSegmenter', 'journey',
-           'plot_journey', 'read_weights', 'load_encoder_weights', 'save_model', 'load_model', 'predict']
+           'plot_journey', 'read_weights', 'load_encoder_weights', 'save_model', 'load_model', 'predict', 'tidy']
 
 # %% ../nbs/04_model.ipynb #545aa16c
 import hashlib, io, json, pickle
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 from torch import nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
@@ -251,3 +252,14 @@ def predict(
     model.eval()
     try: return torch.cat([model(batch.to(device)).float().sigmoid().cpu() for batch in images.split(batch_size)])
     finally: model.train(training)
+
+# %% ../nbs/04_model.ipynb #dea6a4b0
+def tidy(
+    mask: torch.Tensor, # number × 1 × height × width, in {0, 1}
+) -> torch.Tensor: # Same shape and type
+    "Keep the largest connected region of each mask, corners not counted as connected, and fill its holes."
+    kept = torch.zeros_like(mask)
+    for i, one in enumerate(mask[:, 0].numpy()):
+        regions, number = ndimage.label(one)
+        if number: kept[i, 0] = torch.from_numpy(ndimage.binary_fill_holes(regions == np.bincount(regions.flat)[1:].argmax() + 1)).to(mask.dtype)
+    return kept
