@@ -149,10 +149,10 @@ def test_compare_evaluate_visualize(data, tmp_path):
     run = shell('lesionseg_compare', '--data', data, '--out', out, '--weights', 'none', '--batch_size', '4', '--epochs', '1')
     assert run.returncode == 0, run.stderr
     assert '0.7239' in run.stdout and 'feature extraction' in run.stdout and 'Traceback' not in run.stderr
-    assert {'table.csv', 'curves.png', 'scores.png', 'gallery.png', 'thresholds.png', 'thresholds.csv'} <= {path.name for path in out.iterdir()}
-    run = shell('lesionseg_evaluate', '--model_path', out/'finetuning', '--data', data, '--out', tmp_path/'scores.csv')
+    assert {'table.csv', 'curves.png', 'scores.png', 'gallery.png', 'thresholds.png', 'thresholds.csv', 'report.html'} <= {path.name for path in out.iterdir()}
+    run = shell('lesionseg_evaluate', '--model_path', out/'finetuning-seed0', '--data', data, '--out', tmp_path/'scores.csv')
     assert run.returncode == 0 and 'soft_iou' in run.stdout and len(pd.read_csv(tmp_path/'scores.csv')) == 4
-    run = shell('lesionseg_visualize', '--model_path', out/'finetuning', '--compare_model', out/'feature_extraction/model.safetensors',
+    run = shell('lesionseg_visualize', '--model_path', out/'finetuning-seed0', '--compare_model', out/'feature_extraction-seed0/model.safetensors',
                 '--data', data, '--threshold', '0.4', '--indices', '0', '2', '--out', tmp_path/'gallery.png')
     assert run.returncode == 0 and Image.open(tmp_path/'gallery.png').width > 500
 

@@ -15,12 +15,13 @@ import pandas as pd
 from fastcore.script import Param, call_parse, store_true
 from matplotlib import pyplot as plt
 
-from .comparison import plot_gallery, spread, write_comparison
+from .comparison import plot_gallery, spread
 from .core import LesionsegError, written_whole
 from .dataset import LesionData, load_data, stack
 from .download import download_isic2016
 from .metrics import iou, score_images
 from .model import load_model, predict
+from .report import write_report
 from .synthetic import synthetic_dataset
 from .training import PROTOCOLS, STRATEGIES, Run, Strategy, make_accelerator, train_run
 
@@ -162,20 +163,20 @@ def visualize(
 def compare(
     epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 20
     batch_size: int=45, # Pictures a step
-    seed: int=0, # The same seed on the same machine gives the same runs
+    seeds: Param('A run of each strategy for each of these; default 0', int, nargs='+')=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
     weights: str=None, # Of the encoder: imagenet, none or a file; default $LESIONSEG_WEIGHTS, else imagenet
-    out: str=None, # Folder for the runs, the table and the figures; default runs/DATA/compare-seedN
+    out: str=None, # Folder for the runs, the table, the figures and the report; default runs/DATA
     threshold: float=.5, # For the gallery, 0 to 1
     normalize: store_true=False, # Normalise the input as ImageNet was? The published experiment did not
     protocol: Param('Where validation pictures come from: the test set, as published, or a fifth of train', str, choices=PROTOCOLS)='published',
 ):
-    "Train feature extraction and fine-tuning, and write the comparison table and the figures. The same command again goes on where it stopped."
+    "Train feature extraction and fine-tuning, and write the comparison table, the figures and a report. The same command again goes on where it stopped."
     data = _data(data)
-    out = Path(out or f'runs/{data.name}/compare-seed{seed}')
+    out = Path(out or f'runs/{data.name}')
     strategies = {mode: _strategy(mode, data, epochs, batch_size=batch_size, normalize=normalize, protocol=protocol) for mode in STRATEGIES}
-    runs = [_train(strategy, data, out/mode, weights, seed) for mode, strategy in strategies.items()]
+    runs = [_train(strategy, data, out/f'{mode}-seed{seed}', weights, seed) for mode, strategy in strategies.items() for seed in seeds or [0]]
     if not make_accelerator().is_main_process: return
-    table = write_comparison(runs, data.test, out, threshold)
-    print(f"\n{table.reset_index().round(4).to_string(index=False, na_rep='')}\n\nThe table and the figures are in {out}:")
+    table = write_report(runs, out, data.test, threshold)
+    print(f"\n{table.reset_index().round(4).to_string(index=False, na_rep='')}\n\nEverything is in {out}; open report.html first:")
     print('\n'.join(f'  {path.name}' for path in sorted(out.glob('*.*'))))
