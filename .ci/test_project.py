@@ -239,6 +239,12 @@ def test_from_the_shell_it_is_one_sentence(data, tmp_path):
     assert run.returncode == 1 and 'cannot be written' in run.stderr and 'Traceback' not in run.stderr
 
 
+@pytest.mark.parametrize('command', ['download', 'train', 'evaluate', 'visualize', 'compare'])
+def test_help(command):
+    run = shell(f'lesionseg_{command}', '--help')
+    assert run.returncode == 0 and 'show this help' in run.stdout
+
+
 def test_full_disk(data, tmp_path):
     "A limit on the size of files stands in for a full disk: the model (15 MB) does not fit."
     out, limit = tmp_path/'run', 5_000_000

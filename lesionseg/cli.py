@@ -17,10 +17,10 @@ from matplotlib import pyplot as plt
 
 from .comparison import plot_gallery, spread
 from .core import LesionsegError, written_whole
-from .dataset import LesionData, load_data, stack
+from .dataset import LesionData, find_pairs, load_data, read_mask, stack
 from .download import download_isic2016
-from .metrics import iou, score_images
-from .model import load_model, predict
+from .metrics import iou, own_size_iou, score_images
+from .model import load_model, predict, tidy
 from .report import write_report
 from .synthetic import synthetic_dataset
 from .training import PROTOCOLS, STRATEGIES, Run, Strategy, make_accelerator, train_run
@@ -124,12 +124,17 @@ def evaluate(
     model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
+    tidied: store_true=False, # Keep only the largest region of each mask, and fill its holes?
+    own_size: store_true=False, # Score IoU also at each mask's own size, as leaderboards do? Takes longer
     out: str=None, # A .csv file for the scores of each picture; default none is written
 ):
     "Score a model on the test pictures: mean, standard deviation, worst and median of each metric."
     model, data = load_model(model_path), _data(data)
     images, masks = stack(data.test)
-    scores = score_images(predict(model, images), masks, data.test.ids, threshold)
+    probability = predict(model, images)
+    if tidied: probability = probability*tidy(probability > threshold)
+    scores = score_images(probability, masks, data.test.ids, threshold)
+    if own_size: scores['iou_own_size'] = own_size_iou(probability, (read_mask(pair.mask) for pair in find_pairs(data.root, 'test')), threshold).numpy()
     print(scores.describe().T[['mean', 'std', 'min', '50%']].rename(columns={'50%': 'median'}).round(4).to_string())
     if out:
         with written_whole(out) as temporary: scores.to_csv(temporary)

@@ -270,7 +270,8 @@ def augmentation() -> v2.Transform: # For `LesionDataset(transform=…)`
 @dataclass
 class LesionData:
     "The three parts of a data set, and its name."
-    name: str # Name of the folder it came from
+    root: Path # The folder it came from
+    name: str # Name of that folder
     train: LesionDataset # To learn from
     valid: LesionDataset # To choose on
     test: LesionDataset # To report on, once
@@ -287,4 +288,4 @@ def load_data(
     found = {split: find_pairs(root, split) for split in ('train', 'test')}
     train, test = (LesionDataset(load_pixels(pairs, size, cache), [pair.id for pair in pairs]) for pairs in found.values())
     positions = split_ids(train.ids, valid_fraction, seed)
-    return LesionData(root.resolve().name, *(train.subset(part) for part in positions), test)
+    return LesionData(root, root.resolve().name, *(train.subset(part) for part in positions), test)
