@@ -134,7 +134,9 @@ def evaluate(
     probability = predict(model, images)
     if tidied: probability = probability*tidy(probability > threshold)
     scores = score_images(probability, masks, data.test.ids, threshold)
-    if own_size: scores['iou_own_size'] = own_size_iou(probability, (read_mask(pair.mask) for pair in find_pairs(data.root, 'test')), threshold).numpy()
+    if own_size:
+        masks = (read_mask(pair.mask) for pair in find_pairs(data.root, 'test'))
+        scores['iou_own_size'] = own_size_iou(probability, masks, threshold).numpy()
     print(scores.describe().T[['mean', 'std', 'min', '50%']].rename(columns={'50%': 'median'}).round(4).to_string())
     if out:
         with written_whole(out) as temporary: scores.to_csv(temporary)
@@ -153,7 +155,8 @@ def visualize(
     "Draw test pictures with their masks and predictions."
     paths, data = [model_path] + ([compare_model] if compare_model else []), _data(data)
     images, masks = stack(data.test)
-    predictions = {f'{i}. {Path(path).stem}' if compare_model else Path(path).stem: predict(load_model(path), images) for i, path in enumerate(paths, 1)}
+    names = [f'{i}. {Path(path).stem}' if compare_model else Path(path).stem for i, path in enumerate(paths, 1)]
+    predictions = {name: predict(load_model(path), images) for name, path in zip(names, paths)}
     first = next(iter(predictions.values()))
     chosen = spread(iou(first, masks, threshold).numpy()) if indices is None else indices
     images, masks = stack(data.test, chosen)

@@ -57,7 +57,8 @@ def comparison_table(
     for name, group in by_strategy(runs).items():
         rows += [_row(run) for run in group]
         if published and name in PUBLISHED.index:
-            rows.append({'strategy': name, 'source': 'as published (ISIC 2016)', 'protocol': 'published', 'epochs': 50, **PUBLISHED.loc[name], **{k: rows[-1][k] for k in ('trainable', 'frozen')}})
+            same = {key: rows[-1][key] for key in ('trainable', 'frozen')}
+            rows.append({'strategy': name, 'source': 'as published (ISIC 2016)', 'protocol': 'published', 'epochs': 50, **PUBLISHED.loc[name], **same})
     return pd.DataFrame(rows).set_index(['strategy', 'source'])
 
 # %% ../nbs/06_comparison.ipynb #1c3cc060
@@ -70,10 +71,12 @@ def plot_curves(
     groups = by_strategy(runs)
     for ax, name in zip(axes[0], measures):
         for i, run in ((i, run) for i, group in enumerate(groups.values()) for run in group):
-            for part, style in ('train', '-'), ('valid', '--'): ax.plot(run.history.index, run.history[f'{part}_{name}'], style, color=f'C{i}', lw=1.5/len(groups[run.name])**.5)
+            for part, style in ('train', '-'), ('valid', '--'):
+                ax.plot(run.history.index, run.history[f'{part}_{name}'], style, color=f'C{i}', lw=1.5/len(groups[run.name])**.5)
         ax.set(title={'iou': 'IoU', 'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'dice': 'Dice'}.get(name, name), xlabel='epoch')
         ax.grid(alpha=.3)
-    for label, look in {**{name: f'C{i}-' for i, name in enumerate(groups)}, 'training': 'k-', 'validation': 'k--'}.items(): axes[0, 0].plot([], [], look, label=label)
+    looks = {name: f'C{i}-' for i, name in enumerate(groups)} | {'training': 'k-', 'validation': 'k--'}
+    for label, look in looks.items(): axes[0, 0].plot([], [], look, label=label)
     fig.legend(loc='outside lower center', ncols=len(groups)+2)
     return fig
 
@@ -83,8 +86,8 @@ def plot_scores(
 ) -> plt.Figure:
     "Distribution of the scores of single test pictures: boxes with dots, and the share of pictures below a score."
     names = {'soft_iou': 'soft IoU', 'iou': 'IoU', 'dice': 'Dice'}
-    scores = pd.concat([sum(run.scores[list(names)] for run in group)/len(group) for group in by_strategy(runs).values()], keys=by_strategy(runs), names=['strategy'])
-    scores = scores.rename(columns=names).reset_index('strategy')
+    means = {name: sum(run.scores[list(names)] for run in group)/len(group) for name, group in by_strategy(runs).items()}
+    scores = pd.concat(means, names=['strategy']).rename(columns=names).reset_index('strategy')
     long = scores.melt('strategy', var_name='metric', value_name='score')
     fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
     sns.stripplot(long, x='metric', y='score', hue='strategy', dodge=True, size=2, alpha=.5, legend=False, ax=left)
@@ -105,7 +108,8 @@ def plot_gallery(
 ) -> plt.Figure:
     "A row for each picture: the picture, the truth, and each model's probability and thresholded mask with its IoU."
     titles = ['picture', 'truth'] + [text for name in predictions for text in (f'{name}\nprobability', f'{name}\nabove {threshold:g}')]
-    fig, axes = plt.subplots(len(images), len(titles), figsize=(1.75*len(titles), 1.75*len(images) + .5), squeeze=False, layout='constrained')
+    size = 1.75*len(titles), 1.75*len(images) + .5
+    fig, axes = plt.subplots(len(images), len(titles), figsize=size, squeeze=False, layout='constrained')
     for ax, title in zip(axes[0], titles): ax.set_title(title, fontsize=10)
     for i, row in enumerate(axes):
         tiles = [images[i].permute(1, 2, 0), masks[i, 0]]
@@ -174,7 +178,7 @@ def write_comparison(
     test: LesionDataset|None=None, # The test pictures, for the gallery and the thresholds; None leaves both out
     threshold: float=.5, # For the gallery, 0 to 1
 ) -> pd.DataFrame: # The comparison table
-    "Write table.csv, curves.png and scores.png, and with `test` also gallery.png, thresholds.csv and thresholds.png. Raises `LesionsegError` where nothing can be written."
+    "Write table.csv, curves.png, scores.png; with `test` also gallery.png, thresholds.csv, thresholds.png. Raises `LesionsegError` where it cannot."
     path, table = Path(path), comparison_table(runs)
     with written_whole(path/'table.csv') as temporary: table.to_csv(temporary, float_format='%.6f')
     _save(plot_curves(runs), path/'curves.png')

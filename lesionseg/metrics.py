@@ -161,7 +161,7 @@ def hausdorff95(
     mask: torch.Tensor, # Same shape, in {0, 1}
     threshold: float=.5, # A pixel is lesion if its probability is above this
 ) -> torch.Tensor: # Length number, in pixels
-    "95th percentile of the distances from outline to outline, the larger of both directions (HD95). Empty against empty is 0; if only one is empty it is the picture's diagonal."
+    "95th percentile of the distances between the outlines, the larger of both directions. Empty against empty is 0; one empty: the diagonal."
     distances = []
     for p, m in zip((probability > threshold)[:, 0].numpy(), mask[:, 0].bool().numpy()):
         if p.any() and m.any():

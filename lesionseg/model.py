@@ -117,7 +117,7 @@ def journey(
     modules = {f'features {i}': m for i, m in enumerate(model.encoder.features)}
     modules |= {f'block {i}': m for i, m in enumerate(model.decoder.blocks, 1)} | {'head': model.decoder.head}
     rows, training = [], model.training
-    def note(name, x, y): rows.append((name, x.shape[1], x.shape[2], y.shape[1], y.shape[2], sum(p.numel() for p in modules[name].parameters())))
+    def note(name, x, y): rows.append((name, *x.shape[1:3], *y.shape[1:3], sum(p.numel() for p in modules[name].parameters())))
     with _hooks(modules, note): model.eval()(image[None])
     model.train(training)
     return pd.DataFrame(rows, columns=['layer', 'channels in', 'side in', 'channels out', 'side out', 'parameters']).set_index('layer')
@@ -261,5 +261,7 @@ def tidy(
     kept = torch.zeros_like(mask)
     for i, one in enumerate(mask[:, 0].numpy()):
         regions, number = ndimage.label(one)
-        if number: kept[i, 0] = torch.from_numpy(ndimage.binary_fill_holes(regions == np.bincount(regions.flat)[1:].argmax() + 1)).to(mask.dtype)
+        if number:
+            largest = regions == np.bincount(regions.flat)[1:].argmax() + 1
+            kept[i, 0] = torch.from_numpy(ndimage.binary_fill_holes(largest)).to(mask.dtype)
     return kept

@@ -25,14 +25,15 @@ def _figure(
     "A figure with its caption, the picture inside."
     if not path.is_file(): return ''
     picture = base64.b64encode(path.read_bytes()).decode()
-    return f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{picture}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    caption = html.escape(caption)
+    return f'<figure><img alt="{caption}" src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
 
 def _table(
     table: pd.DataFrame, # What to show
     digits: int=4, # After the decimal point
 ) -> str: # HTML
-    "A table, empty where there is no number."
-    return table.to_html(na_rep='', float_format=f'{{:.{digits}f}}'.format, border=0)
+    "A table with its index, empty where there is no number."
+    return table.reset_index().to_html(index=False, na_rep='', float_format=f'{{:.{digits}f}}'.format, border=0)
 
 # %% ../nbs/07_report.ipynb #5673ee14
 def _facts(
@@ -41,8 +42,10 @@ def _facts(
     "What the runs were made of, in one sentence for each distinct answer."
     def distinct(value): return html.escape(', '.join(dict.fromkeys(str(value(run.config)) for run in runs)))
     data, made = distinct(lambda c: c['data']['name']), distinct(lambda c: f"{c['made_with']['device']}, torch {c['made_with']['torch']}")
-    counts = distinct(lambda c: f"{c['data']['train']['pictures']} training and {c['data']['test']['pictures']} test pictures of {c['data']['size']} × {c['data']['size']} pixels")
-    protocol = distinct(lambda c: {'published': 'validated on the test pictures, as the published experiment was', 'sealed': 'validated on a part of the training pictures'}[c['strategy']['protocol']])
+    train, test, size = (distinct(lambda c: pick(c['data'])) for pick in (lambda d: d['train']['pictures'], lambda d: d['test']['pictures'], lambda d: d['size']))
+    counts = f"{train} training and {test} test pictures of {size} × {size} pixels"
+    validated = {'published': 'validated on the test pictures, as the published experiment was', 'sealed': 'validated on a part of the training pictures'}
+    protocol = distinct(lambda c: validated[c['strategy']['protocol']])
     return (f"<p>Data: {data}, {counts}; {protocol}. Encoder weights: {distinct(lambda c: c['encoder_weights'])}. "
             f"Seeds: {distinct(lambda c: c['seed'])}. Made with: {made}.</p>")
 
@@ -53,7 +56,7 @@ def pair_table(
     "Every strategy against the first, on the mean over its seeds."
     first, *others = table.columns.unique('strategy')
     rows = {f'{other} − {first}': compare_pairs(table[first].mean(axis=1), table[other].mean(axis=1)) for other in others}
-    return pd.DataFrame(rows).T
+    return pd.DataFrame(rows).T.rename_axis('difference')
 
 def _statistics(
     runs: list[Run], # Finished runs
@@ -64,20 +67,25 @@ def _statistics(
     for metric, name in metrics.items():
         table = score_table(runs, metric)
         first, *others = table.columns.unique('strategy')
-        parts.append(f'<h3>{name}</h3>' + ''.join(f'<p>{html.escape(verdict(table, first, other, name))}</p>' for other in others) + _table(summary(table)))
+        sentences = ''.join(f'<p>{html.escape(verdict(table, first, other, name))}</p>' for other in others)
+        parts.append(f'<h3>{name}</h3>{sentences}{_table(summary(table))}')
         if others: parts.append(_table(pair_table(table).assign(p=lambda t: [f'{p:.1e}' for p in t.p])))
     return ''.join(parts)
 
 # %% ../nbs/07_report.ipynb #8e971b6f
-_STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
+_STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
 h1, h2, h3 { line-height: 1.2; margin-top: 2rem } h3 { margin-bottom: .3rem }
 table { border-collapse: collapse; font-size: .85rem; margin: .8rem 0; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap } thead th { border-bottom: 2px solid #888 } tbody th { text-align: left }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap } thead th { border-bottom: 2px solid #888 }
+td:first-child, th:first-child { text-align: left }
 figure { margin: 1.2rem 0; break-inside: avoid } img { max-width: 100%; height: auto } figcaption, .small { font-size: .85rem; color: #555 }
-@media print { body { margin: 0; max-width: none; font-size: 11px } table { display: table; font-size: 8px; break-inside: avoid } h2, h3 { break-after: avoid } }"""
+@media print { body { margin: 0; max-width: none; font-size: 11px } table { display: table; font-size: 8px; break-inside: avoid }
+h2, h3 { break-after: avoid } }"""
 
-_READING = """<p><b>IoU</b> and <b>Dice</b> are computed for each picture on the mask above one half and then averaged, as the ISIC challenges do; empty against empty is 1.
-<b>Soft</b> scores are computed on the probabilities themselves; a perfect outline at probabilities 0.9 and 0.1 scores well below 1, so they cannot be compared with a leaderboard.
+_READING = """<p><b>IoU</b> and <b>Dice</b> are computed for each picture on the mask above one half and then averaged, as the ISIC challenges do;
+empty against empty is 1.
+<b>Soft</b> scores are computed on the probabilities themselves; a perfect outline at probabilities 0.9 and 0.1 scores well below 1,
+so they cannot be compared with a leaderboard.
 All are measured at the size given above, not at the photographs' own size. <b>low</b> and <b>high</b> bound a 95 % bootstrap interval over pictures.
 <b>effect</b> is the rank-biserial correlation of the paired differences, from −1 to 1; <b>p</b> is that of the Wilcoxon signed-rank test.
 The intervals in the sentences resample seeds as well as pictures; from three seeds such an interval is rough, and rather too narrow.</p>"""
@@ -95,8 +103,9 @@ def report_html(
         'gallery.png': 'From the worst to the best picture of the last strategy: the picture, the truth, and what each model says.'}
     shown = {name: _figure(figures/name, caption) for name, caption in captions.items()}
     title = ' and '.join(dict.fromkeys(html.escape(run.name) for run in runs))
-    return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style></head><body>
-<h1>{title.capitalize()}: a comparison</h1>{_facts(runs)}<h2>The table</h2>{_table(comparison_table(runs))}
+    return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{_STYLE}</style></head><body>
+<h1>{title.capitalize()}: a comparison</h1>{_facts(runs)}<h2>The table</h2>{_table(comparison_table(runs).drop(columns='protocol'))}
 <h2>Is the difference real?</h2>{shown['summary.png']}{_statistics(runs)}<h2>On the way there</h2>{shown['curves.png']}
 <h2>Picture by picture</h2>{shown['scores.png']}{shown['gallery.png']}{'<h2>The threshold</h2>' if shown['thresholds.png'] else ''}{shown['thresholds.png']}
 <h2>How to read the numbers</h2>{_READING}<p class="small">Written by lesionseg. Not a medical device.</p></body></html>"""
@@ -108,7 +117,7 @@ def write_report(
     test: LesionDataset|None=None, # The test pictures, for the gallery and the thresholds; None leaves both out
     threshold: float=.5, # For the gallery, 0 to 1
 ) -> pd.DataFrame: # The comparison table
-    "Write all that `write_comparison` writes, summary.png, and report.html that holds everything. Raises `LesionsegError` where nothing can be written."
+    "Write what `write_comparison` writes, summary.png, and report.html that holds it all. Raises `LesionsegError` where it cannot."
     path, table = Path(path), write_comparison(runs, path, test, threshold)
     _save(plot_summary(score_table(runs)), path/'summary.png')
     with written_whole(path/'report.html') as temporary: temporary.write_text(report_html(runs, path), encoding='utf-8')

@@ -21,9 +21,11 @@ def score_table(
 ) -> pd.DataFrame: # A row for each picture; columns (strategy, seed)
     "The scores of all runs, picture by picture. Raises `LesionsegError` if two runs were scored on different pictures."
     table = {(run.name, run.config['seed']): run.scores[metric] for run in runs}
-    if len(table) < len(runs): raise LesionsegError(f"Two of the runs {', '.join(str(run.path) for run in runs)} have the same strategy and seed: give each only once.")
+    if len(table) < len(runs):
+        raise LesionsegError(f"Two of the runs {', '.join(str(run.path) for run in runs)} have the same strategy and seed: give each only once.")
     for run in runs[1:]:
-        if sorted(run.scores.index) != sorted(runs[0].scores.index): raise LesionsegError(f"{run.path} was scored on other pictures than {runs[0].path}: compare runs on the same data set.")
+        if sorted(run.scores.index) != sorted(runs[0].scores.index):
+            raise LesionsegError(f"{run.path} was scored on other pictures than {runs[0].path}: compare runs on the same data set.")
     return pd.DataFrame(table).rename_axis(columns=['strategy', 'seed'])
 
 # %% ../nbs/06_statistics.ipynb #5b985b59
@@ -45,14 +47,15 @@ def compare_pairs(
     second: pd.Series, # Of the same pictures
 ) -> pd.Series: # pictures, better, worse, mean difference, low, high, p, effect; the point of view is the second's
     "Second against first on the same pictures. Raises `LesionsegError` if the pictures differ."
-    if sorted(first.index) != sorted(second.index): raise LesionsegError("The two were scored on different pictures: compare runs on the same data set.")
+    if sorted(first.index) != sorted(second.index):
+        raise LesionsegError("The two were scored on different pictures: compare runs on the same data set.")
     difference = (second - first).to_numpy()
-    ranks = stats.rankdata(abs(difference[difference != 0]))
-    signs = np.sign(difference[difference != 0])
-    p = stats.wilcoxon(difference).pvalue if len(ranks) else 1.
+    moved = difference[difference != 0]
+    ranks = stats.rankdata(abs(moved))
+    p, effect = (stats.wilcoxon(difference).pvalue, float((np.sign(moved)*ranks).sum()/ranks.sum())) if len(moved) else (1., 0.)
     low, high = bootstrap_interval(difference)
-    return pd.Series({'pictures': len(difference), 'better': int((difference > 0).sum()), 'worse': int((difference < 0).sum()), 'mean difference': difference.mean(),
-                      'low': low, 'high': high, 'p': p, 'effect': float((signs*ranks).sum()/ranks.sum()) if len(ranks) else 0.}, dtype=object)
+    return pd.Series({'pictures': len(difference), 'better': int((difference > 0).sum()), 'worse': int((difference < 0).sum()),
+                      'mean difference': difference.mean(), 'low': low, 'high': high, 'p': p, 'effect': effect}, dtype=object)
 
 # %% ../nbs/06_statistics.ipynb #7238ac81
 def difference_interval(
@@ -85,14 +88,16 @@ def verdict(
     pair = compare_pairs(table[first].mean(axis=1), table[second].mean(axis=1))
     seeds = [table[name].shape[1] for name in (first, second)]
     runs = f"{seeds[0]} run{'s'*(seeds[0] > 1)} of each strategy" if seeds[0] == seeds[1] else f"{seeds[0]} and {seeds[1]} runs"
-    text = f"Over {runs} and {len(table)} test pictures, the mean {metric} of {second} is {abs(difference):.3f} {'higher' if difference >= 0 else 'lower'} than that of {first} (95 % interval {low:+.3f} to {high:+.3f})"
-    text += "; zero lies inside, so this experiment does not decide which is better." if low <= 0 <= high else f"; it scores higher on {pair.better} pictures and lower on {pair.worse}."
+    text = (f"Over {runs} and {len(table)} test pictures, the mean {metric} of {second} is {abs(difference):.3f} "
+            f"{'higher' if difference >= 0 else 'lower'} than that of {first} (95 % interval {low:+.3f} to {high:+.3f})")
+    if low <= 0 <= high: text += "; zero lies inside, so this experiment does not decide which is better."
+    else: text += f"; it scores higher on {pair.better} pictures and lower on {pair.worse}."
     return text + (" With one run each, how much another seed would change is not in this interval." if max(seeds) == 1 else "")
 
 # %% ../nbs/06_statistics.ipynb #de3665ef
 def summary(
     table: pd.DataFrame, # As `score_table` gives it
-) -> pd.DataFrame: # A row for each strategy: number of 'seeds', 'mean', standard deviation between seeds 'sd', 'low' and 'high' of the interval over pictures
+) -> pd.DataFrame: # A row for each strategy: 'seeds', 'mean', 'sd' between seeds, 'low' and 'high' of the interval over pictures
     "Mean and spread of each strategy."
     rows = {}
     for name in table.columns.unique('strategy'):
@@ -112,8 +117,10 @@ def plot_summary(
         row, means = rows.loc[name], table[name].mean()
         left.errorbar(row['mean'], i, xerr=[[row['mean'] - row.low], [row.high - row['mean']]], fmt='|', ms=18, capsize=4, color=f'C{i}')
         left.plot(means, [i + .18]*len(means), 'o', color=f'C{i}', alpha=.7)
-        if i: sns.kdeplot(x=table[name].mean(axis=1) - table[names[0]].mean(axis=1), ax=right, color=f'C{i}', fill=True, alpha=.25, label=name, cut=0)
-    left.set(yticks=range(len(names)), yticklabels=names, ylim=(-.5, len(names) - .4), xlabel=f'mean {metric} (dots: runs; bars: 95 % over pictures)'); left.grid(axis='x', alpha=.3)
+        difference = table[name].mean(axis=1) - table[names[0]].mean(axis=1)
+        if i: sns.kdeplot(x=difference, ax=right, color=f'C{i}', fill=True, alpha=.25, label=name, cut=0)
+    left.set(yticks=range(len(names)), yticklabels=names, ylim=(-.5, len(names) - .4), xlabel=f'mean {metric} (dots: runs; bars: 95 % over pictures)')
+    left.grid(axis='x', alpha=.3)
     right.axvline(0, color='k', lw=1)
     right.set(xlabel=f'{metric} minus that of {names[0]}, same picture', ylabel='density of pictures')
     if len(names) > 1: right.legend()
@@ -142,7 +149,8 @@ def picture_properties(
         contrast = (blue[around].mean() - blue[mask].mean())/(blue[around].std() + 1e-3) if around.any() and mask.any() else 0.
         frame = np.pad(np.zeros(np.array(mask.shape) - 2, bool), 1, constant_values=True)
         outline = mask & ~ndimage.binary_erosion(mask)
-        rows.append({'area': mask.mean(), 'contrast': contrast, 'border contact': (outline & frame).sum()/max(outline.sum(), 1), 'hair': _hair(image)})
+        contact = (outline & frame).sum()/max(outline.sum(), 1)
+        rows.append({'area': mask.mean(), 'contrast': contrast, 'border contact': contact, 'hair': _hair(image)})
     return pd.DataFrame(rows, index=pd.Index(ids, name='id'))
 
 # %% ../nbs/06_statistics.ipynb #1a953536
@@ -158,7 +166,8 @@ def plot_properties(
         for i, (strategy, score) in enumerate(scores.items()):
             rho = stats.spearmanr(values, score.loc[values.index]).statistic
             ax.plot(values, score.loc[values.index], '.', ms=2.5, alpha=.35, color=f'C{i}')
-            ax.plot(values.groupby(fifth).median(), score.groupby(fifth).mean(), 'o-', color=f'C{i}', label=f'{strategy if ax is axes[0] else ""} ρ = {rho:+.2f}')
+            label = f'{strategy if ax is axes[0] else ""} ρ = {rho:+.2f}'
+            ax.plot(values.groupby(fifth).median(), score.groupby(fifth).mean(), 'o-', color=f'C{i}', label=label)
         ax.set(xlabel=name, ylim=(-.02, 1.02)); ax.grid(alpha=.3); ax.legend(fontsize=7, loc='lower right')
     axes[0].set_ylabel(metric)
     return fig

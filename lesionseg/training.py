@@ -47,7 +47,8 @@ class Strategy:
         for name, low, value in ('epochs', 1, self.epochs), ('batch_size', 2, self.batch_size):
             if value < low: raise LesionsegError(f"{name} is {value}: it must be at least {low}.")
         for name, options in ('frozen', FREEZING), ('protocol', PROTOCOLS):
-            if getattr(self, name) not in options: raise LesionsegError(f"{name} is '{getattr(self, name)}': choose one of {', '.join(options)}.")
+            if getattr(self, name) not in options:
+                raise LesionsegError(f"{name} is '{getattr(self, name)}': choose one of {', '.join(options)}.")
 
 FEATURE_EXTRACTION = Strategy('feature extraction', frozen='weights', protocol='published')
 FINE_TUNING = Strategy('fine-tuning', protocol='published')
@@ -126,7 +127,8 @@ def protocol_parts(
         order = np.argsort(ids)
         train, valid = LesionDataset(pixels[order], [ids[i] for i in order]), data.test
     for part, name in (train, 'training'), (valid, 'validation'):
-        if not len(part): raise LesionsegError(f"{data.name} leaves no picture for {name}: it has only {len(data.train) + len(data.valid)} in train; add some.")
+        if not len(part):
+            raise LesionsegError(f"{data.name} leaves no picture for {name}: it has only {len(data.train) + len(data.valid)} in train; add some.")
     return train, valid
 
 # %% ../nbs/05_training.ipynb #05de4133
@@ -136,13 +138,15 @@ class Run:
         path: str|Path, # The folder
     ):
         self.path = Path(path)
-        if not (self.path/'config.json').is_file(): raise LesionsegError(f"{path} is no run folder (it has no config.json): give a folder that lesionseg_train or lesionseg_compare wrote.")
+        if not (self.path/'config.json').is_file():
+            raise LesionsegError(f"{path} is no run folder (it has no config.json): give a folder that lesionseg_train or lesionseg_compare wrote.")
         self.config = json.loads((self.path/'config.json').read_text())
     def __repr__(self):
         done = len(self.history) if (self.path/'history.csv').is_file() else 0
         return f"Run('{self.path.name}': {self.name}, seed {self.config['seed']}, {done} of {self.strategy.epochs} epochs)"
     def _table(self, file, index):
-        if not (self.path/file).is_file(): raise LesionsegError(f"{self.path} has no {file}: the run is not finished; start it again, and it goes on where it stopped.")
+        if not (self.path/file).is_file():
+            raise LesionsegError(f"{self.path} has no {file}: the run is not finished; start it again, and it goes on where it stopped.")
         return pd.read_csv(self.path/file, index_col=index)
     @property
     def strategy(self) -> Strategy: return Strategy(**self.config['strategy'])
@@ -232,7 +236,8 @@ class _Live:
     def epoch(self, history):
         last = history.iloc[-1]
         self.bar.set_postfix(epoch=history.index[-1], loss=f'{last.train_loss:.3f}', valid_iou=f'{last.valid_iou:.3f}')
-        if self.table: self.table.update(history[['train_loss', 'valid_loss', 'train_soft_iou', 'valid_soft_iou', 'train_iou', 'valid_iou', 'seconds']].round(4))
+        shown = [f'{part}_{name}' for name in ('loss', 'soft_iou', 'iou') for part in ('train', 'valid')]
+        if self.table: self.table.update(history[[*shown, 'seconds']].round(4))
     def close(self): self.bar.close()
 
 # %% ../nbs/05_training.ipynb #604d4c42
@@ -273,8 +278,10 @@ def _fit(
             train = train_epoch(model, batches, optimizer, accelerator, live.batch)
             valid = validate_epoch(model, valid_batches, accelerator)
             if not math.isfinite(train['loss'] + valid['loss']):
-                raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; the {epoch-1} epochs before it are kept.")
-            rows.append({'epoch': epoch, **{f'train_{k}': v for k, v in train.items()}, **{f'valid_{k}': v for k, v in valid.items()}, 'seconds': time.perf_counter() - start})
+                raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; "
+                                     f"the {epoch-1} epochs before it are kept.")
+            scores = {f'{part}_{key}': value for part, means in (('train', train), ('valid', valid)) for key, value in means.items()}
+            rows.append({'epoch': epoch, **scores, 'seconds': time.perf_counter() - start})
             history = pd.DataFrame(rows).set_index('epoch')
             if accelerator.is_main_process:
                 with written_whole(folder/'history.csv') as temporary: history.to_csv(temporary)
@@ -291,7 +298,7 @@ def train_run(
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
     quiet: bool=False, # No progress?
 ) -> Run:
-    "Train, score and keep a run; go on where it stopped if it was interrupted. Ctrl-C keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
+    "Train, score and keep a run, or go on where it stopped. Ctrl-C keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
     if not 0 <= seed <= 4000: raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
     accelerator = make_accelerator()
     folder, parts = Path(path), protocol_parts(data, strategy.protocol)
