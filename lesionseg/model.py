@@ -8,7 +8,7 @@ __all__ = ['BLOCKS', 'FREEZING', 'ARCHITECTURE', 'Encoder', 'decoder_block', 'De
 
 # %% ../nbs/04_model.ipynb #545aa16c
 import hashlib, io, json, pickle
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
@@ -183,7 +183,7 @@ def load_encoder_weights(
         _use_weights(encoder, read_weights(weights), str(weights))
         return f'{Path(weights).name} (sha256 {hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:16]})'
     try:
-        with redirect_stderr(io.StringIO()): fetched = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+        with redirect_stdout(io.StringIO()): fetched = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         print(f"The ImageNet weights could not be downloaded ({getattr(error, 'reason', error)}): the encoder starts from random weights, "
               "so that this run shows how training works and not what pretraining brings.")

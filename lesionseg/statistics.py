@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['score_table', 'bootstrap_interval', 'compare_pairs', 'difference_interval', 'verdict', 'summary', 'plot_summary',
-           'picture_properties', 'plot_properties']
+           'picture_properties', 'fifths', 'plot_properties']
 
 # %% ../nbs/06_statistics.ipynb #39fbbdc2
 import numpy as np, pandas as pd, seaborn as sns, torch
@@ -154,6 +154,12 @@ def picture_properties(
     return pd.DataFrame(rows, index=pd.Index(ids, name='id'))
 
 # %% ../nbs/06_statistics.ipynb #1a953536
+def fifths(
+    values: pd.Series, # A number for each picture
+) -> pd.Series: # The group of each picture, 1 for the lowest values to 5 for the highest
+    "Cut the pictures into five groups of equal size by a value; pictures that share a value share a group."
+    return np.ceil((5*values.rank(pct=True)).round(9)).astype(int)
+
 def plot_properties(
     properties: pd.DataFrame, # As `picture_properties` gives it
     scores: pd.DataFrame, # A row for each picture, a column for each strategy, e.g. `score_table(runs).T.groupby('strategy').mean().T`
@@ -162,7 +168,7 @@ def plot_properties(
     "A panel for each property: a dot for each picture, and the mean of each fifth of the pictures."
     fig, axes = plt.subplots(1, properties.shape[1], figsize=(3*properties.shape[1], 3.2), sharey=True, layout='constrained')
     for ax, (name, values) in zip(axes, properties.items()):
-        fifth = values.rank(method='first', pct=True).mul(5).apply(np.ceil)
+        fifth = fifths(values)
         for i, (strategy, score) in enumerate(scores.items()):
             rho = stats.spearmanr(values, score.loc[values.index]).statistic
             ax.plot(values, score.loc[values.index], '.', ms=2.5, alpha=.35, color=f'C{i}')
