@@ -259,6 +259,7 @@ def _fit(
     prepared: tuple, # As `_prepare` gives it
     accelerator: Accelerator, # Where it runs
     quiet: bool, # No progress?
+    on_epoch, # Called with the history after each epoch
 ):
     "Train from the newest checkpoint to the last epoch. Raises `LesionsegError` if the loss is no longer a number."
     model, optimizer, batches, valid_batches, shuffler = prepared
@@ -280,6 +281,7 @@ def _fit(
                 with written_whole(folder/'history.csv') as temporary: history.to_csv(temporary)
             _save_checkpoint(folder, epoch, accelerator)
             live.epoch(history)
+            on_epoch(history)
     finally: live.close()
 
 # %% ../nbs/05_training.ipynb #de084f20
@@ -290,6 +292,7 @@ def train_run(
     weights: str|Path|None='imagenet', # Of the encoder: 'imagenet', a file, or None for random
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
     quiet: bool=False, # No progress?
+    on_epoch=lambda history: None, # Called with the history after each epoch; it may raise `KeyboardInterrupt`, which is a Ctrl-C
 ) -> Run:
     "Train, score and keep a run; go on where it stopped if it was interrupted. Ctrl-C keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
     if not 0 <= seed <= 4000: raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
@@ -302,7 +305,7 @@ def train_run(
         _open_run(folder, _describe(strategy, data, parts, seed, source), _environment(accelerator))
     if Run(folder).finished: return Run(folder)
     prepared = _prepare(strategy, model, *parts, accelerator)
-    try: _fit(strategy, folder, seed, prepared, accelerator, quiet)
+    try: _fit(strategy, folder, seed, prepared, accelerator, quiet, on_epoch)
     except KeyboardInterrupt:
         done = _load_checkpoint(folder, accelerator)
         accelerator.print(f"Stopped after {done} of {strategy.epochs} epochs; {folder} keeps them, and the same call goes on from there.")
