@@ -51,7 +51,7 @@ FONT = ImageFont.truetype(str(Path(matplotlib.get_data_path())/'fonts/ttf/DejaVu
 
 def montage(
     rows: list[list[tuple]], # Rows of tiles, each a caption and its pixels (uint8, enlarged) or its drawing (an `Image`, as it is)
-    side: int=176, # Height of enlarged pixels
+    side: int=168, # Height of enlarged pixels
     gap: int=8, # Pixels between tiles
 ) -> Image.Image:
     "Rows of tiles with a caption above each."
@@ -128,23 +128,26 @@ class Chart:
         styles = styles or [f'C{i}-' for i in range(len(labels))]
         self.lines = [self.axes.plot([0, 1], [0, 1], style, label=label)[0] for style, label in zip(styles, labels)]
         self.dots = [self.axes.plot([], [], 'o', color=line.get_color())[0] for line in self.lines]
-        self.axes.set(xlim=xlim, ylim=ylim, xlabel=xlabel, ylabel=ylabel)
+        self.axes.set(xlim=xlim, xlabel=xlabel, ylabel=ylabel)
+        if self.fixed: self.axes.set_ylim(ylim)
         self.axes.grid(alpha=.3)
-        self.canvas.figure.legend(loc='outside upper left', fontsize=9, frameon=False)
-        self.canvas.draw() # lays it out, once
-        self.canvas.figure.set_layout_engine('none')
-    def draw(self,
-        lines: list[tuple], # Horizontal and vertical numbers of each line
-        dots: list[tuple]=(), # Horizontal and vertical place of a dot on each line
-    ) -> Image.Image:
-        "The chart with these numbers."
-        for artist, (x, y) in zip(self.lines, lines): artist.set_data(x, y)
-        for artist, (x, y) in zip(self.dots, dots): artist.set_data([x], [y])
-        if not self.fixed: self.axes.relim(); self.axes.autoscale_view(scalex=False)
-        self.canvas.draw()
-        return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
+        if len(labels) > 1: self.canvas.figure.legend(loc='outside upper left', fontsize=9, frameon=False)
 
 # %% ../nbs/09_explorer.ipynb #cc037826
+@patch
+def draw(self:Chart,
+    lines: list[tuple], # Horizontal and vertical numbers of each line
+    dots: list[tuple]=(), # Horizontal and vertical place of a dot on each line
+) -> Image.Image:
+    "The chart with these numbers."
+    for artist, (x, y) in zip(self.lines, lines): artist.set_data(x, y)
+    for artist, (x, y) in zip(self.dots, dots): artist.set_data([x], [y])
+    if not self.fixed: self.axes.relim(); self.axes.autoscale_view(scalex=False)
+    self.canvas.draw()
+    self.canvas.figure.set_layout_engine('none') # it is laid out once
+    return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
+
+# %% ../nbs/09_explorer.ipynb #dee611b5
 class Explorer(widgets.VBox):
     "Controls above a picture that follows them; where no kernel runs, the picture stays. A subclass has a `render`."
     def __init__(self,
@@ -163,7 +166,7 @@ class Explorer(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs):
         return super()._repr_mimebundle_(**kwargs) | {'image/png': base64.b64encode(self.picture.value).decode()}
 
-# %% ../nbs/09_explorer.ipynb #dee611b5
+# %% ../nbs/09_explorer.ipynb #32dbf6b7
 def slider(
     description: str, # What it is called
     low: float, # Smallest value
@@ -176,7 +179,7 @@ def slider(
     if all(isinstance(number, int) for number in (low, high, value)): return widgets.IntSlider(**common)
     return widgets.FloatSlider(**common, step=(high - low)/100, readout_format='.3g')
 
-# %% ../nbs/09_explorer.ipynb #32dbf6b7
+# %% ../nbs/09_explorer.ipynb #6e3c1e04
 def rank_samples(
     predictions: dict[str, torch.Tensor], # For each model's name its probabilities, number × 1 × height × width
     masks: torch.Tensor, # Masks, number × 1 × height × width
@@ -189,7 +192,7 @@ def rank_samples(
     if len(scores) == 2: orders[f'{[*predictions][0]} loses most'] = np.argsort(scores[0] - scores[1], kind='stable')
     return orders
 
-# %% ../nbs/09_explorer.ipynb #6e3c1e04
+# %% ../nbs/09_explorer.ipynb #3aa1f3bf
 class ThresholdExplorer(Explorer):
     "Sliders for sample and threshold: probability, mask and errors of one model or two, and their scores over all thresholds. Raises `LesionsegError` for more models."
     def __init__(self,
@@ -201,8 +204,8 @@ class ThresholdExplorer(Explorer):
         if not 1 <= len(predictions) <= 2: raise LesionsegError(f"predictions holds {len(predictions)} models: give one or two.")
         self.images, self.masks, self.predictions, self.ids = images, masks, predictions, ids
         self.thresholds, self.positions = np.linspace(0, 1, 101), np.arange(len(images))
-        size = (280, 420) if len(predictions) == 2 else (3*176, 240)
-        self.chart = Chart([f'{name}: {score}' for name in predictions for score in ('IoU', 'Dice')], size, 'threshold', (0, 1), 'score of this sample', (0, 1.02), ['C0-', 'C0--', 'C1-', 'C1--'])
+        size = (250, 404) if len(predictions) == 2 else (520, 220)
+        self.chart = Chart([f'{name}: {score}' for name in predictions for score in ('IoU', 'Dice')], size, 'threshold', (0, 1), 'score', (0, 1.02), ['C0-', 'C0--', 'C1-', 'C1--'])
         self.sample, self.threshold = slider('sample', 0, len(images) - 1, 0), slider('threshold', 0., 1., .5)
         self.order = widgets.ToggleButtons(options=list(rank_samples(predictions, masks)), style={'button_width': 'auto'})
         self.order.observe(self.rank, 'value')
@@ -213,7 +216,7 @@ class ThresholdExplorer(Explorer):
         self.positions = rank_samples(self.predictions, self.masks, self.threshold.value)[self.order.value]
         self.sample.value = 0
 
-# %% ../nbs/09_explorer.ipynb #3aa1f3bf
+# %% ../nbs/09_explorer.ipynb #a10d700b
 @patch
 def render(self:ThresholdExplorer) -> Image.Image:
     "Picture and truth, a row for each model, the curve with dots at the threshold, and the legend."
@@ -231,7 +234,7 @@ def render(self:ThresholdExplorer) -> Image.Image:
     tiles = montage([*rows, [('', legend())]])
     return montage([[('', tiles), ('', chart)]]) if len(self.predictions) == 2 else tiles
 
-# %% ../nbs/09_explorer.ipynb #a10d700b
+# %% ../nbs/09_explorer.ipynb #9e3352cf
 @torch.inference_mode()
 def feature_maps(
     model: LesionSegmenter, # In evaluation mode
@@ -245,7 +248,7 @@ def feature_maps(
     with _hooks(modules, note): model(image[None])
     return maps
 
-# %% ../nbs/09_explorer.ipynb #9e3352cf
+# %% ../nbs/09_explorer.ipynb #8c50bcbd
 def liveliest_maps(
     maps: torch.Tensor, # channels × height × width
     number: int=8, # How many to take, at most
@@ -256,7 +259,7 @@ def liveliest_maps(
     low, high = chosen.amin((1, 2), keepdim=True), chosen.amax((1, 2), keepdim=True)
     return channels.tolist(), (chosen - low)/(high - low).clamp(min=1e-9)
 
-# %% ../nbs/09_explorer.ipynb #8c50bcbd
+# %% ../nbs/09_explorer.ipynb #9f57ebd5
 SKIPS = ['picture', *(f'features {i}' for i in LesionSegmenter().encoder.taps)] # Where each skip is tapped, largest first
 
 @torch.inference_mode()
@@ -273,7 +276,7 @@ def without_skips(
     try: return model(image[None])[:, 0].sigmoid()
     finally: handle.remove()
 
-# %% ../nbs/09_explorer.ipynb #9f57ebd5
+# %% ../nbs/09_explorer.ipynb #0ca698bf
 class InsideNetwork(Explorer):
     "Sliders for sample, layer and skip: the layer's feature maps, what the skip brings, and the prediction without it."
     def __init__(self,
@@ -283,8 +286,8 @@ class InsideNetwork(Explorer):
         ids: list[str], # The id of each picture
     ):
         self.model, self.images, self.masks, self.ids = model, images, masks, ids
-        self.chart = Chart(['IoU without a skip'], (368, 196), 'skip', (-.4, 8.4), 'IoU', (0, 1.02), ['C0o-'])
-        self.chart.axes.set_xticks(range(9), [name.replace('features ', '') for name in SKIPS], rotation=30)
+        self.chart = Chart(['IoU'], (368, 190), 'skip', (-.4, 8.4), 'IoU without it', (0, 1.02), ['C0o-'])
+        self.chart.axes.set_xticks(range(9), [name.removeprefix('features ') for name in SKIPS])
         self.sample = slider('sample', 0, len(images) - 1, 0)
         self.sample.observe(self.look, 'value')
         self.look()
@@ -298,7 +301,7 @@ class InsideNetwork(Explorer):
         image = self.images[self.sample.value]
         self.maps, self.silenced = feature_maps(self.model, image), without_skips(self.model, image)
 
-# %% ../nbs/09_explorer.ipynb #0ca698bf
+# %% ../nbs/09_explorer.ipynb #d12bf312
 def map_row(
     name: str, # What the maps are
     maps: torch.Tensor, # channels × height × width
@@ -321,7 +324,7 @@ def render(self:InsideNetwork) -> Image.Image:
     return montage([tiles, [('', legend())], [('', map_row(f'layer {self.layer.value}', self.maps[self.layer.value]))],
                     [('', map_row(f'what the skip from {self.skip.value} brings', self.maps[self.skip.value]))]])
 
-# %% ../nbs/09_explorer.ipynb #d12bf312
+# %% ../nbs/09_explorer.ipynb #1445415d
 def segment_bytes(
     model: LesionSegmenter, # In evaluation mode
     name: str, # The file's name, for the message
@@ -337,7 +340,7 @@ def segment_bytes(
     probability = predict(model, torch.from_numpy(small.copy()).permute(2, 0, 1)[None]/255)
     return pixels, torch.nn.functional.interpolate(probability, pixels.shape[:2], mode='bilinear')[0, 0]
 
-# %% ../nbs/09_explorer.ipynb #1445415d
+# %% ../nbs/09_explorer.ipynb #aaf67a96
 def mask_link(
     mask: torch.Tensor, # height × width, boolean
     name: str, # The picture's file name
@@ -348,7 +351,7 @@ def mask_link(
     name, data = html.escape(f'{Path(name).stem}_Segmentation.png'), base64.b64encode(buffer.getvalue()).decode()
     return f'<a download="{name}" href="data:image/png;base64,{data}">Download the mask ({name}, {mask.shape[1]}×{mask.shape[0]} pixels)</a>'
 
-# %% ../nbs/09_explorer.ipynb #aaf67a96
+# %% ../nbs/09_explorer.ipynb #628c0630
 class OwnPicture(Explorer):
     "Upload a picture, see its lesion, move the threshold, download the mask. A file that cannot be read gets one sentence."
     def __init__(self,
@@ -369,14 +372,15 @@ class OwnPicture(Explorer):
         self.name = file['name']
     def render(self):
         if self.pixels is None: return montage([[('Choose a picture, and its lesion is shown here.', np.full((1, 4, 3), 240, np.uint8))]])
-        mask, side = self.probability > self.threshold.value, 300
+        mask, (height, width) = self.probability > self.threshold.value, self.pixels.shape[:2]
+        side = max(1, min(300, 300*height//width))
         self.message.value = mask_link(mask, self.name)
         small = [np.asarray(enlarge(tile, side)) for tile in (self.pixels, to_pixels(self.probability), to_pixels(mask))]
         shown = torch.from_numpy(small[0].copy()).permute(2, 0, 1)/255, torch.from_numpy(small[2][..., 0] > 127)
         tiles = [(self.name, small[0]), ('probability', small[1]), (f'above {self.threshold.value:.2f}', overlay(*shown, shown[1]))]
         return montage([tiles, [('', legend({'lesion': COLOURS['found (true positive)']}))]], side)
 
-# %% ../nbs/09_explorer.ipynb #628c0630
+# %% ../nbs/09_explorer.ipynb #d41543af
 def augmented(
     dataset: LesionDataset, # Where the picture is
     position: int, # Which picture
@@ -387,7 +391,7 @@ def augmented(
         torch.manual_seed(draw)
         return dataset.subset([position], augmentation() if draw else None)[0]
 
-# %% ../nbs/09_explorer.ipynb #d41543af
+# %% ../nbs/09_explorer.ipynb #e001bad4
 def outlined(
     pixels: np.ndarray, # uint8, height × width × 3
     mask: np.ndarray, # height × width, 0 outside
@@ -396,7 +400,7 @@ def outlined(
     inside = mask > 0
     return np.where((inside & ~ndimage.binary_erosion(inside))[..., None], np.uint8([0, 255, 255]), pixels)
 
-# %% ../nbs/09_explorer.ipynb #e001bad4
+# %% ../nbs/09_explorer.ipynb #7f97271a
 class DataBrowser(Explorer):
     "Sliders through the parts of a data set and through draws of the augmentation, with the mask following."
     def __init__(self,
@@ -419,14 +423,14 @@ class DataBrowser(Explorer):
             rows.append([(name, pixels), ('mask', to_pixels(torch.from_numpy(mask))), (f'outline, {mask.mean():.0%} lesion', outlined(pixels, mask))])
         return montage(rows)
 
-# %% ../nbs/09_explorer.ipynb #7f97271a
+# %% ../nbs/09_explorer.ipynb #d57b62cf
 def ingredient_sliders(
     group: type, # One of the dataclasses that `Ingredients` is made of
 ) -> dict[str, widgets.Widget]: # Name → slider
     "A slider for each ingredient of a group, over its range."
     return {f.name: slider(f.name, *f.metadata['range'], f.default, '290px') for f in fields(group)}
 
-# %% ../nbs/09_explorer.ipynb #d57b62cf
+# %% ../nbs/09_explorer.ipynb #048b42e3
 class GeneratorExplorer(Explorer):
     "A slider for each ingredient of a painted picture, and one for the seed."
     def __init__(self):
@@ -441,15 +445,16 @@ class GeneratorExplorer(Explorer):
         picture, mask = draw_picture(ingredients, self.seed.value)
         return montage([[(f'seed {self.seed.value}', picture), ('mask', to_pixels(torch.from_numpy(mask))), (f'outline, {mask.mean():.0%} lesion', outlined(picture, mask))]], 210)
 
-# %% ../nbs/09_explorer.ipynb #048b42e3
+# %% ../nbs/09_explorer.ipynb #26394c63
 class TrainingView(Explorer):
     "The curves of a run while it trains, and a button to stop it after the epoch that is under way."
     def __init__(self,
         epochs: int, # Of the whole run
     ):
         self.epochs, self.history, self.stopping = epochs, None, threading.Event()
-        self.charts = {name: Chart(['training', 'validation'], (360, 260), 'epoch', (0, epochs), label, ylim)
-                       for name, label, ylim in (('loss', 'loss (binary cross-entropy)', None), ('iou', 'IoU', (0, 1.02)))}
+        self.charts = {name: Chart(['training', 'validation'], (400, 260), 'epoch', (0, epochs + .1), label, ylim, ['C0o-', 'C1o-'])
+                       for name, label, ylim in (('loss', 'binary cross-entropy', None), ('iou', 'IoU', (0, 1.02)))}
+        for chart in self.charts.values(): chart.axes.xaxis.get_major_locator().set_params(integer=True)
         self.stop = widgets.Button(description='Stop after this epoch', icon='stop', layout=widgets.Layout(width='200px'))
         self.stop.on_click(self.ask)
         super().__init__([self.stop], [])
@@ -467,7 +472,7 @@ class TrainingView(Explorer):
         drawn = [chart.draw([(parts[0], parts[1][f'{part}_{name}']) for part in ('train', 'valid')] if parts else [], []) for name, chart in self.charts.items()]
         return montage([[('', chart) for chart in drawn]])
 
-# %% ../nbs/09_explorer.ipynb #26394c63
+# %% ../nbs/09_explorer.ipynb #c872e432
 def train_live(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on

@@ -271,8 +271,7 @@ def _fit(
             start = time.perf_counter()
             set_seed(1_000_000*seed + 1000*epoch + accelerator.process_index)
             shuffler.manual_seed(1_000_000*seed + epoch)
-            train = train_epoch(model, batches, optimizer, accelerator, live.batch)
-            valid = validate_epoch(model, valid_batches, accelerator)
+            train, valid = train_epoch(model, batches, optimizer, accelerator, live.batch), validate_epoch(model, valid_batches, accelerator)
             if not math.isfinite(train['loss'] + valid['loss']):
                 raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; the {epoch-1} epochs before it are kept.")
             rows.append({'epoch': epoch, **{f'train_{k}': v for k, v in train.items()}, **{f'valid_{k}': v for k, v in valid.items()}, 'seconds': time.perf_counter() - start})
@@ -280,8 +279,7 @@ def _fit(
             if accelerator.is_main_process:
                 with written_whole(folder/'history.csv') as temporary: history.to_csv(temporary)
             _save_checkpoint(folder, epoch, accelerator)
-            live.epoch(history)
-            on_epoch(history)
+            live.epoch(history); on_epoch(history)
     finally: live.close()
 
 # %% ../nbs/05_training.ipynb #de084f20
@@ -296,8 +294,7 @@ def train_run(
 ) -> Run:
     "Train, score and keep a run; go on where it stopped if it was interrupted. Ctrl-C keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
     if not 0 <= seed <= 4000: raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
-    accelerator = make_accelerator()
-    folder, parts = Path(path), protocol_parts(data, strategy.protocol)
+    accelerator, folder, parts = make_accelerator(), Path(path), protocol_parts(data, strategy.protocol)
     set_seed(seed)
     model = LesionSegmenter(strategy.normalize, strategy.dropout)
     with accelerator.main_process_first():
