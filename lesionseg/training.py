@@ -283,6 +283,18 @@ def _fit(
     finally: live.close()
 
 # %% ../nbs/05_training.ipynb #de084f20
+def _finish(
+    folder: Path, # The run's folder
+    model: LesionSegmenter, # Trained
+    test: LesionDataset, # The test pictures
+):
+    "Save the model, and last of all its scores on the test pictures."
+    save_model(model, folder/'model.safetensors')
+    images, masks = stack(test)
+    scores = score_images(predict(model, images), masks, test.ids)
+    with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
+
+# %% ../nbs/05_training.ipynb #93e45a05
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
@@ -308,10 +320,6 @@ def train_run(
         accelerator.print(f"Stopped after {done} of {strategy.epochs} epochs; {folder} keeps them, and the same call goes on from there.")
         if done and accelerator.is_main_process: save_model(model, folder/'model.safetensors')
         return Run(folder)
-    if accelerator.is_main_process:
-        save_model(model, folder/'model.safetensors')
-        images, masks = stack(data.test)
-        scores = score_images(predict(model, images), masks, data.test.ids)
-        with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
+    if accelerator.is_main_process: _finish(folder, model, data.test)
     accelerator.wait_for_everyone()
     return Run(folder)
