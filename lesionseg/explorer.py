@@ -56,16 +56,15 @@ def montage(
 ) -> Image.Image:
     "Rows of tiles with a caption above each."
     rows = [[(caption, tile if isinstance(tile, Image.Image) else enlarge(tile, side)) for caption, tile in row] for row in rows]
+    widths = [[gap + max(tile.width, *(int(FONT.getlength(line)) for line in caption.split('\n'))) for caption, tile in row] for row in rows]
     heads = [max(16*(caption.count('\n') + 1) + 4 if caption else 0 for caption, _ in row) for row in rows]
     heights = [head + max(tile.height for _, tile in row) + gap for head, row in zip(heads, rows)]
-    sheet = Image.new('RGB', (max(sum(tile.width + gap for _, tile in row) for row in rows), sum(heights)), 'white')
+    sheet = Image.new('RGB', (max(map(sum, widths)), sum(heights)), 'white')
     draw, y = ImageDraw.Draw(sheet), 0
-    for row, head, height in zip(rows, heads, heights):
-        x = 0
-        for caption, tile in row:
-            if caption: draw.multiline_text((x, y + head - 4), caption, 'black', FONT, 'ld', spacing=2)
+    for row, head, height, wide in zip(rows, heads, heights, widths):
+        for (caption, tile), x in zip(row, np.cumsum([0, *wide]).tolist()):
+            draw.multiline_text((x, y + head - 4), caption, 'black', FONT, 'ld', spacing=2)
             sheet.paste(tile, (x, y + head))
-            x += tile.width + gap
         y += height
     return sheet
 
@@ -369,7 +368,7 @@ class OwnPicture(Explorer):
         file = self.upload.value[0]
         try: self.pixels, self.probability = segment_bytes(self.model, file['name'], bytes(file['content']), self.size)
         except LesionsegError as error: self.pixels, self.message.value = None, html.escape(str(error))
-        self.name = file['name']
+        self.name = file['name'][-40:]
     def render(self):
         if self.pixels is None: return montage([[('Choose a picture, and its lesion is shown here.', np.full((1, 4, 3), 240, np.uint8))]])
         mask, (height, width) = self.probability > self.threshold.value, self.pixels.shape[:2]
