@@ -123,10 +123,10 @@ class Chart:
         styles: list[str]|None=None, # Colour and dashes of each line as matplotlib's format; None numbers the colours
     ):
         self.canvas = FigureCanvasAgg(Figure(figsize=(size[0]/100, size[1]/100), dpi=100, layout='constrained'))
-        self.axes, self.fixed = self.canvas.figure.subplots(), ylim is not None
+        self.axes, self.fixed, self.background = self.canvas.figure.subplots(), ylim is not None, None
         styles = styles or [f'C{i}-' for i in range(len(labels))]
-        self.lines = [self.axes.plot([0, 1], [0, 1], style, label=label)[0] for style, label in zip(styles, labels)]
-        self.dots = [self.axes.plot([], [], 'o', color=line.get_color())[0] for line in self.lines]
+        self.lines = [self.axes.plot([], [], style, label=label, animated=True)[0] for style, label in zip(styles, labels)]
+        self.dots = [self.axes.plot([], [], 'o', color=line.get_color(), animated=True)[0] for line in self.lines]
         self.axes.set(xlim=xlim, xlabel=xlabel, ylabel=ylabel)
         if self.fixed: self.axes.set_ylim(ylim)
         self.axes.grid(alpha=.3)
@@ -141,9 +141,12 @@ def draw(self:Chart,
     "The chart with these numbers."
     for artist, (x, y) in zip(self.lines, lines): artist.set_data(x, y)
     for artist, (x, y) in zip(self.dots, dots): artist.set_data([x], [y])
-    if not self.fixed: self.axes.relim(); self.axes.autoscale_view(scalex=False)
-    self.canvas.draw()
-    self.canvas.figure.set_layout_engine('none') # it is laid out once
+    if self.background is None or not self.fixed:
+        if not self.fixed: self.axes.relim(); self.axes.autoscale_view(scalex=False)
+        self.canvas.draw() # all but the lines, which are animated
+        self.background = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
+    self.canvas.restore_region(self.background)
+    for artist in (*self.lines, *self.dots): self.axes.draw_artist(artist)
     return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
 
 # %% ../nbs/09_explorer.ipynb #dee611b5
