@@ -41,6 +41,7 @@ def test_notebook_reads_well(path):
     assert outputs
     assert [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'] == []
     assert re.findall(r'/(?:home|root|tmp|Users|work)/\w+', json.dumps(outputs)) == []
+    assert 'widget-view' not in json.dumps(outputs), 'run python .ci/still.py'
     assert [''.join(cell['source'])[:60] for cell in code if len(cell['source']) > 30] == []
 
 

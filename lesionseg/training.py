@@ -264,6 +264,7 @@ def _fit(
     prepared: tuple, # As `_prepare` gives it
     accelerator: Accelerator, # Where it runs
     quiet: bool, # No progress?
+    on_epoch, # Called with the history after each epoch
 ):
     "Train from the newest checkpoint to the last epoch. Raises `LesionsegError` if the loss is no longer a number."
     model, optimizer, batches, valid_batches, shuffler = prepared
@@ -275,8 +276,7 @@ def _fit(
             start = time.perf_counter()
             set_seed(1_000_000*seed + 1000*epoch + accelerator.process_index)
             shuffler.manual_seed(1_000_000*seed + epoch)
-            train = train_epoch(model, batches, optimizer, accelerator, live.batch)
-            valid = validate_epoch(model, valid_batches, accelerator)
+            train, valid = train_epoch(model, batches, optimizer, accelerator, live.batch), validate_epoch(model, valid_batches, accelerator)
             if not math.isfinite(train['loss'] + valid['loss']):
                 raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; "
                                      f"the {epoch-1} epochs before it are kept.")
@@ -286,10 +286,22 @@ def _fit(
             if accelerator.is_main_process:
                 with written_whole(folder/'history.csv') as temporary: history.to_csv(temporary)
             _save_checkpoint(folder, epoch, accelerator)
-            live.epoch(history)
+            live.epoch(history); on_epoch(history)
     finally: live.close()
 
 # %% ../nbs/05_training.ipynb #de084f20
+def _finish(
+    folder: Path, # The run's folder
+    model: LesionSegmenter, # Trained
+    test: LesionDataset, # The test pictures
+):
+    "Save the model, and last of all its scores on the test pictures."
+    save_model(model, folder/'model.safetensors')
+    images, masks = stack(test)
+    scores = score_images(predict(model, images), masks, test.ids)
+    with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
+
+# %% ../nbs/05_training.ipynb #93e45a05
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
@@ -297,11 +309,11 @@ def train_run(
     weights: str|Path|None='imagenet', # Of the encoder: 'imagenet', a file, or None for random
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
     quiet: bool=False, # No progress?
+    on_epoch=lambda history: None, # Called with the history after each epoch; it may raise `KeyboardInterrupt`, which is a Ctrl-C
 ) -> Run:
     "Train, score and keep a run, or go on where it stopped. Ctrl-C keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
     if not 0 <= seed <= 4000: raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
-    accelerator = make_accelerator()
-    folder, parts = Path(path), protocol_parts(data, strategy.protocol)
+    accelerator, folder, parts = make_accelerator(), Path(path), protocol_parts(data, strategy.protocol)
     set_seed(seed)
     model = LesionSegmenter(strategy.normalize, strategy.dropout)
     with accelerator.main_process_first():
@@ -309,16 +321,12 @@ def train_run(
         _open_run(folder, _describe(strategy, data, parts, seed, source), _environment(accelerator))
     if Run(folder).finished: return Run(folder)
     prepared = _prepare(strategy, model, *parts, accelerator)
-    try: _fit(strategy, folder, seed, prepared, accelerator, quiet)
+    try: _fit(strategy, folder, seed, prepared, accelerator, quiet, on_epoch)
     except KeyboardInterrupt:
         done = _load_checkpoint(folder, accelerator)
         accelerator.print(f"Stopped after {done} of {strategy.epochs} epochs; {folder} keeps them, and the same call goes on from there.")
         if done and accelerator.is_main_process: save_model(model, folder/'model.safetensors')
         return Run(folder)
-    if accelerator.is_main_process:
-        save_model(model, folder/'model.safetensors')
-        images, masks = stack(data.test)
-        scores = score_images(predict(model, images), masks, data.test.ids)
-        with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
+    if accelerator.is_main_process: _finish(folder, model, data.test)
     accelerator.wait_for_everyone()
     return Run(folder)
