@@ -90,6 +90,7 @@ All are measured at the size given above, not at the photographs' own size. <b>l
 <b>effect</b> is the rank-biserial correlation of the paired differences, from −1 to 1; <b>p</b> is that of the Wilcoxon signed-rank test.
 The intervals in the sentences resample seeds as well as pictures; from three seeds such an interval is rough, and rather too narrow.</p>"""
 
+# %% ../nbs/07_report.ipynb #a8bbedac
 def report_html(
     runs: list[Run], # Finished runs
     figures: Path, # The folder in which `write_report` left the figures
@@ -110,7 +111,7 @@ def report_html(
 <h2>Picture by picture</h2>{shown['scores.png']}{shown['gallery.png']}{'<h2>The threshold</h2>' if shown['thresholds.png'] else ''}{shown['thresholds.png']}
 <h2>How to read the numbers</h2>{_READING}<p class="small">Written by lesionseg. Not a medical device.</p></body></html>"""
 
-# %% ../nbs/07_report.ipynb #a8bbedac
+# %% ../nbs/07_report.ipynb #1c316e48
 def write_report(
     runs: list[Run], # One or more finished runs
     path: str|Path, # The folder to write to

@@ -106,6 +106,7 @@ def summary(
         rows[name] = {'seeds': len(means), 'mean': means.mean(), 'sd': means.std(), 'low': low, 'high': high}
     return pd.DataFrame(rows).T.astype({'seeds': int}).rename_axis('strategy')
 
+# %% ../nbs/06_statistics.ipynb #400825b8
 def plot_summary(
     table: pd.DataFrame, # As `score_table` gives it
     metric: str='IoU', # What the scores are called
@@ -126,7 +127,7 @@ def plot_summary(
     if len(names) > 1: right.legend()
     return fig
 
-# %% ../nbs/06_statistics.ipynb #400825b8
+# %% ../nbs/06_statistics.ipynb #1a953536
 def _hair(
     image: np.ndarray, # height × width × 3, in [0, 1]
 ) -> float: # Share of the frame, 0 to 1
@@ -153,7 +154,7 @@ def picture_properties(
         rows.append({'area': mask.mean(), 'contrast': contrast, 'border contact': contact, 'hair': _hair(image)})
     return pd.DataFrame(rows, index=pd.Index(ids, name='id'))
 
-# %% ../nbs/06_statistics.ipynb #1a953536
+# %% ../nbs/06_statistics.ipynb #eb441417
 def fifths(
     values: pd.Series, # A number for each picture
 ) -> pd.Series: # The group of each picture, 1 for the lowest values to 5 for the highest

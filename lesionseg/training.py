@@ -185,11 +185,13 @@ def _environment(
 # %% ../nbs/05_training.ipynb #9578274d
 def _save_checkpoint(
     folder: Path, # The run's folder
-    epoch: int, # The last finished epoch, from 1
+    history: pd.DataFrame, # A row for each epoch so far
     accelerator: Accelerator, # Holds model and optimiser
 ):
-    "Write the state after `epoch` beside the older one, then take its place."
-    checkpoints, name = folder/'checkpoint', f'epoch_{epoch:04d}'
+    "Write the history, then the state beside the older one, then take its place."
+    checkpoints, name = folder/'checkpoint', f'epoch_{history.index[-1]:04d}'
+    if accelerator.is_main_process:
+        with written_whole(folder/'history.csv') as temporary: history.to_csv(temporary)
     try:
         accelerator.save_state(str(checkpoints/f'{name}.tmp'))
         accelerator.wait_for_everyone()
@@ -276,17 +278,17 @@ def _fit(
             start = time.perf_counter()
             set_seed(1_000_000*seed + 1000*epoch + accelerator.process_index)
             shuffler.manual_seed(1_000_000*seed + epoch)
-            train, valid = train_epoch(model, batches, optimizer, accelerator, live.batch), validate_epoch(model, valid_batches, accelerator)
+            train = train_epoch(model, batches, optimizer, accelerator, live.batch)
+            valid = validate_epoch(model, valid_batches, accelerator)
             if not math.isfinite(train['loss'] + valid['loss']):
                 raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; "
                                      f"the {epoch-1} epochs before it are kept.")
             scores = {f'{part}_{key}': value for part, means in (('train', train), ('valid', valid)) for key, value in means.items()}
             rows.append({'epoch': epoch, **scores, 'seconds': time.perf_counter() - start})
             history = pd.DataFrame(rows).set_index('epoch')
-            if accelerator.is_main_process:
-                with written_whole(folder/'history.csv') as temporary: history.to_csv(temporary)
-            _save_checkpoint(folder, epoch, accelerator)
-            live.epoch(history); on_epoch(history)
+            _save_checkpoint(folder, history, accelerator)
+            live.epoch(history)
+            on_epoch(history)
     finally: live.close()
 
 # %% ../nbs/05_training.ipynb #de084f20
