@@ -170,7 +170,7 @@ def test_explorer(lab, browser, tmp_path):
     assert [try_all(panel) for panel in (browse, two, one, inside, data, painter)] == [1, 6, 4, 3, 5, 5 + 35] # the seed once on each of five tabs
     try_upload(own)
     assert try_all(own) == 1
-    try_stop(notebook, "train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)")
+    try_stop(notebook, "await train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)")
     assert notebook.failures() == [] and notebook.complaints == []
 
 

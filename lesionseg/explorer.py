@@ -9,7 +9,7 @@ __all__ = ['FONT', 'COLOURS', 'SKIPS', 'to_pixels', 'enlarge', 'montage', 'overl
            'DataBrowser', 'ingredient_sliders', 'GeneratorExplorer', 'TrainingView', 'train_live']
 
 # %% ../nbs/09_explorer.ipynb #f0e61d14
-import base64, html, io, tempfile, threading
+import asyncio, base64, html, io, tempfile, threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -475,18 +475,18 @@ class TrainingView(Explorer):
         return montage([[('', chart) for chart in drawn]])
 
 # %% ../nbs/09_explorer.ipynb #c872e432
-def train_live(
+async def train_live(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
     path: str|Path, # The run's folder, new or of the same run interrupted
     weights: str|Path|None='imagenet', # Of the encoder: 'imagenet', a file, or None for random
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
 ) -> Run:
-    "`train_run` with curves that grow and a stop button. Raises `LesionsegError` for what the reader can mend."
+    "`train_run` with curves that grow and a stop button; to be awaited. Raises `LesionsegError` for what the reader can mend."
     view = TrainingView(strategy.epochs)
     shown = display(view, display_id=True)
-    try: run = train_run(strategy, data, path, weights, seed, quiet=True, on_epoch=view.on_epoch)
+    try: return await asyncio.to_thread(train_run, strategy, data, path, weights, seed, True, view.on_epoch)
     finally:
+        view.stopping.set() # whoever interrupts the cell itself stops the run too
         view.stop.disabled, view.stop.description = True, 'Finished'
         if shown: shown.update(view)
-    return run
