@@ -1,5 +1,5 @@
 "What only a browser can tell: every slider and button of the notebooks with widgets, in JupyterLab."
-import io, json, os, re, shutil, socket, subprocess, sys, time, urllib.request
+import io, os, re, shutil, socket, subprocess, sys, time, urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,11 @@ def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp('lab')
     shutil.copytree(ROOT, home/'copy', ignore=shutil.ignore_patterns('.git', '*.egg-info', 'runs', '__pycache__'))
     with socket.socket() as free: free.bind(('127.0.0.1', 0)); port = free.getsockname()[1]
+    news = home/'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings' # asks for news in a corner of the page
+    news.parent.mkdir(parents=True); news.write_text('{"fetchNews": "false"}')
     folders = {f'JUPYTER_{name}_DIR': str(home/name) for name in ('CONFIG', 'DATA', 'RUNTIME')} | {'JUPYTERLAB_SETTINGS_DIR': str(home/'settings'), 'JUPYTERLAB_WORKSPACES_DIR': str(home/'workspaces')}
     command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', f'--port={port}', '--ip=127.0.0.1', f'--ServerApp.root_dir={home/"copy"}',
-               '--IdentityProvider.token=', '--LabApp.expose_app_in_browser=True', '--LabApp.news_url=None']
+               '--IdentityProvider.token=', '--LabApp.expose_app_in_browser=True']
     with open(home/'log', 'w') as log: server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | folders)
     address = f'http://127.0.0.1:{port}'
     for _ in range(300):
@@ -47,12 +49,137 @@ class Notebook:
         self.page.on('pageerror', lambda error: self.complaints.append(str(error)))
         self.page.goto(f'{address}/lab/tree/nbs/{name}.ipynb?reset')
         self.page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000)
+
     def start(self, command):
         "Start a command of JupyterLab; `wait` waits until it is done."
         self.page.evaluate("command => { window.done = false; jupyterapp.commands.execute(command).finally(() => window.done = true) }", command)
+
     def wait(self): self.page.wait_for_function('() => window.done', timeout=240_000)
+
     def run_all(self):
-        self.start('notebook:run-all-cells')
-        self.wait()
-    def explorers(self): return self.page.locator('.jp-OutputArea-output .widget-vbox:has(> img)').all()
-    def errors(self): return self.page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]').all_inner_texts()
+        "Run all cells, look at each so that it is really on the page, and check that none failed."
+        self.start('notebook:run-all-cells'); self.wait()
+        cells = self.page.evaluate('() => jupyterapp.shell.currentWidget.content.widgets.length')
+        for i in range(0, cells, 3):
+            self.page.evaluate('i => jupyterapp.shell.currentWidget.content.scrollToItem(i)', i)
+            self.page.wait_for_timeout(50)
+        assert self.failures() == []
+
+    def failures(self):
+        "Errors, warnings and other noise in the outputs."
+        return self.page.evaluate("""() => jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')
+            .flatMap(cell => cell.model.outputs.toJSON()).filter(o => o.output_type === 'error' || o.name === 'stderr').map(o => JSON.stringify(o).slice(0, 2000))""")
+
+    def explorers(self): return [Panel(self.page, box) for box in self.page.locator('.jp-OutputArea-output .widget-vbox:has(> img)').all()]
+
+
+class Panel:
+    "An explorer on the page."
+    def __init__(self, page, box): self.page, self.box, self.picture = page, box, box.locator('> img')
+
+    def source(self): return self.picture.get_attribute('src') # the browser makes a new one for other bytes only
+
+    def changes(self, act, seconds=3):
+        "Does the picture change within some seconds after `act`?"
+        before, end = self.source(), time.time() + seconds
+        act()
+        while time.time() < end:
+            if self.source() != before: return True
+            self.page.wait_for_timeout(10)
+        return False
+
+    def move(self, handle):
+        "Move a slider by its keyboard: a few steps and back, or else to an end."
+        handle.focus()
+        moved = any(self.changes(lambda: handle.press(key), 1) for key in ('PageUp', 'PageDown', 'End', 'Home'))
+        handle.press('PageDown')
+        return moved
+
+    def sliders(self): return [handle for handle in self.box.locator('[role=slider]').all() if handle.is_visible()]
+
+    def fits(self):
+        "Is all of it on the screen at once, and nothing cut off?"
+        self.box.scroll_into_view_if_needed()
+        screen, box, picture = self.page.locator('.jp-WindowedPanel-outer').bounding_box(), self.box.bounding_box(), self.picture.bounding_box()
+        return box['height'] <= screen['height'] and picture['x'] + picture['width'] <= screen['x'] + screen['width']
+
+
+def try_all(panel):
+    "Move every slider and press every toggle of an explorer, on every tab. Returns how many there were."
+    count, tabs = 0, panel.box.locator('.lm-TabBar-tab').all()
+    for tab in tabs or [None]:
+        if tab: tab.click()
+        for handle in panel.sliders():
+            count += 1
+            assert panel.move(handle), handle.evaluate('handle => handle.closest(".widget-inline-hbox").innerText')
+    toggles = panel.box.locator('.widget-toggle-button').all()
+    if toggles: assert any([panel.changes(toggle.click, 1) for toggle in toggles])
+    for toggle in toggles:
+        toggle.click()
+        assert 'mod-active' in toggle.get_attribute('class')
+    return count + len(toggles)
+
+
+def look(notebook, folder):
+    "Each explorer fits the screen; what it looks like is kept as a picture."
+    for i, panel in enumerate(notebook.explorers()):
+        assert panel.fits(), i
+        notebook.page.screenshot(path=folder/f'{i}.png')
+
+
+def upload(panel, name, content):
+    "Choose a file as a person does: by the button and the browser's dialog."
+    with panel.page.expect_file_chooser() as chooser: panel.box.get_by_role('button', name='Choose a picture').click()
+    chooser.value.set_files({'name': name, 'mimeType': 'image/png', 'buffer': content})
+
+
+def try_upload(panel):
+    "A bad file is answered by a sentence, a good one by its mask, which can be downloaded."
+    message, png = panel.box.locator('.widget-html-content').first, io.BytesIO()
+    Image.linear_gradient('L').resize((150, 90)).save(png, 'PNG')
+    upload(panel, 'bad.png', b'no picture at all')
+    message.get_by_text('bad.png is no picture').wait_for(timeout=5000)
+    assert panel.changes(lambda: upload(panel, 'good.png', png.getvalue()))
+    with panel.page.expect_download() as download: message.get_by_role('link').click()
+    assert download.value.suggested_filename == 'good_Segmentation.png'
+    with Image.open(download.value.path()) as mask: assert mask.size == (150, 90)
+
+
+def try_stop(notebook, cell):
+    "Train in a new cell, press the button while it trains, and see that the finished epochs were kept."
+    known = len(notebook.explorers())
+    notebook.page.evaluate("""async source => { const book = jupyterapp.shell.currentWidget.content; book.activeCellIndex = book.widgets.length - 1;
+        await jupyterapp.commands.execute('notebook:insert-cell-below'); book.activeCell.model.sharedModel.setSource(source) }""", cell)
+    notebook.start('notebook:run-cell')
+    notebook.page.wait_for_function('known => document.querySelectorAll(".jp-OutputArea-output .widget-vbox > img").length > known', arg=known)
+    panel = notebook.explorers()[-1]
+    assert panel.changes(lambda: None, 30), 'the curve does not grow'
+    panel.box.get_by_role('button', name='Stop after this epoch').click()
+    notebook.wait()
+    said = notebook.page.locator('.jp-OutputArea-output pre').last.inner_text()
+    assert 1 <= int(re.search(r', (\d+) of 500 epochs', said)[1]) < 500
+    assert panel.box.get_by_role('button', name='Finished').is_disabled()
+
+
+def test_explorer(lab, browser, tmp_path):
+    "The notebook that makes the explorers: everything on it that can be moved."
+    notebook = Notebook(browser, lab, '09_explorer')
+    notebook.run_all()
+    look(notebook, tmp_path)
+    browse, two, one, inside, own, data, painter, training = notebook.explorers()
+    assert [try_all(panel) for panel in (browse, two, one, inside, data, painter)] == [1, 6, 4, 3, 5, 5 + 35] # the seed once on each of five tabs
+    try_upload(own)
+    assert try_all(own) == 1
+    try_stop(notebook, "await train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)")
+    assert notebook.failures() == [] and notebook.complaints == []
+
+
+def test_lesson(lab, browser, tmp_path):
+    "The lesson: its widgets live, its pictures fit."
+    notebook = Notebook(browser, lab, '11_explorer')
+    notebook.run_all()
+    look(notebook, tmp_path)
+    data, painter, first, second, two, inside, own = notebook.explorers()
+    assert [try_all(panel) for panel in (data, painter, two, inside, own)] == [5, 5 + 35, 6, 3, 1]
+    try_upload(own)
+    assert notebook.failures() == [] and notebook.complaints == []

@@ -9,7 +9,7 @@ __all__ = ['FONT', 'COLOURS', 'SKIPS', 'to_pixels', 'enlarge', 'montage', 'overl
            'DataBrowser', 'ingredient_sliders', 'GeneratorExplorer', 'TrainingView', 'train_live']
 
 # %% ../nbs/09_explorer.ipynb #f0e61d14
-import base64, html, io, tempfile, threading
+import asyncio, base64, html, io, tempfile, threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -351,7 +351,7 @@ def mask_link(
     buffer = io.BytesIO()
     Image.fromarray(mask.numpy()).save(buffer, 'PNG')
     name, data = html.escape(f'{Path(name).stem}_Segmentation.png'), base64.b64encode(buffer.getvalue()).decode()
-    return f'<a download="{name}" href="data:image/png;base64,{data}">Download the mask ({name}, {mask.shape[1]}×{mask.shape[0]} pixels)</a>'
+    return f'<a style="text-decoration: underline" download="{name}" href="data:image/png;base64,{data}">Download the mask ({name}, {mask.shape[1]}×{mask.shape[0]} pixels)</a>'
 
 # %% ../nbs/09_explorer.ipynb #628c0630
 class OwnPicture(Explorer):
@@ -361,7 +361,7 @@ class OwnPicture(Explorer):
         size: int=128, # Side of the square that the network was trained on, in pixels
     ):
         self.model, self.size, self.name, self.pixels = model, size, None, None
-        self.upload = widgets.FileUpload(accept='image/*', description='Choose a picture')
+        self.upload = widgets.FileUpload(accept='image/*', description='Choose a picture', layout=widgets.Layout(width='180px'))
         self.threshold, self.message = slider('threshold', 0., 1., .5), widgets.HTML()
         self.upload.observe(self.read, 'value')
         super().__init__([widgets.HBox([self.upload, self.threshold]), self.message], [self.upload, self.threshold])
@@ -430,7 +430,7 @@ def ingredient_sliders(
     group: type, # One of the dataclasses that `Ingredients` is made of
 ) -> dict[str, widgets.Widget]: # Name → slider
     "A slider for each ingredient of a group, over its range."
-    return {f.name: slider(f.name, *f.metadata['range'], f.default, '290px') for f in fields(group)}
+    return {f.name: slider(f.name, *f.metadata['range'], f.default, '260px') for f in fields(group)}
 
 # %% ../nbs/09_explorer.ipynb #048b42e3
 class GeneratorExplorer(Explorer):
@@ -439,7 +439,7 @@ class GeneratorExplorer(Explorer):
         groups = {group.__name__: ingredient_sliders(group) for group in (Outline, Skin, Pigment, Clutter, Camera)}
         self.sliders = {name: control for group in groups.values() for name, control in group.items()}
         self.seed = slider('seed', 0, 200, 11)
-        flow = widgets.Layout(flex_flow='row wrap', width='900px')
+        flow = widgets.Layout(flex_flow='row wrap')
         tabs = widgets.Tab([widgets.Box(list(group.values()), layout=flow) for group in groups.values()], titles=list(groups))
         super().__init__([self.seed, tabs], [self.seed, *self.sliders.values()])
     def render(self):
@@ -475,18 +475,18 @@ class TrainingView(Explorer):
         return montage([[('', chart) for chart in drawn]])
 
 # %% ../nbs/09_explorer.ipynb #c872e432
-def train_live(
+async def train_live(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
     path: str|Path, # The run's folder, new or of the same run interrupted
     weights: str|Path|None='imagenet', # Of the encoder: 'imagenet', a file, or None for random
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
 ) -> Run:
-    "`train_run` with curves that grow and a stop button. Raises `LesionsegError` for what the reader can mend."
+    "`train_run` with curves that grow and a stop button; to be awaited. Raises `LesionsegError` for what the reader can mend."
     view = TrainingView(strategy.epochs)
     shown = display(view, display_id=True)
-    try: run = train_run(strategy, data, path, weights, seed, quiet=True, on_epoch=view.on_epoch)
+    try: return await asyncio.to_thread(train_run, strategy, data, path, weights, seed, True, view.on_epoch)
     finally:
+        view.stopping.set() # whoever interrupts the cell itself stops the run too
         view.stop.disabled, view.stop.description = True, 'Finished'
         if shown: shown.update(view)
-    return run
