@@ -91,7 +91,7 @@ class Panel:
     def move(self, handle):
         "Move a slider by its keyboard: a few steps and back, or else to an end."
         handle.focus()
-        moved = any(self.changes(lambda: handle.press(key), 1) for key in ('PageUp', 'PageDown', 'End', 'Home'))
+        moved = any(self.changes(lambda: handle.press(key)) for key in ('PageUp', 'PageDown', 'End', 'Home'))
         handle.press('PageDown')
         return moved
 
