@@ -9,7 +9,7 @@ __all__ = ['FONT', 'COLOURS', 'SKIPS', 'to_pixels', 'enlarge', 'montage', 'overl
            'DataBrowser', 'ingredient_sliders', 'GeneratorExplorer', 'TrainingView', 'train_live']
 
 # %% ../nbs/09_explorer.ipynb #f0e61d14
-import asyncio, base64, html, io, tempfile, threading
+import base64, html, io, tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -449,44 +449,34 @@ class GeneratorExplorer(Explorer):
 
 # %% ../nbs/09_explorer.ipynb #26394c63
 class TrainingView(Explorer):
-    "The curves of a run while it trains, and a button to stop it after the epoch that is under way."
+    "The curves of a run while it trains."
     def __init__(self,
         epochs: int, # Of the whole run
     ):
-        self.epochs, self.history, self.stopping = epochs, None, threading.Event()
+        self.history = None
         self.charts = {name: Chart(['training', 'validation'], (400, 260), 'epoch', (0, epochs + .1), label, ylim, ['C0o-', 'C1o-'])
                        for name, label, ylim in (('loss', 'binary cross-entropy', None), ('iou', 'IoU', (0, 1.02)))}
         for chart in self.charts.values(): chart.axes.xaxis.get_major_locator().set_params(integer=True)
-        self.stop = widgets.Button(description='Stop after this epoch', icon='stop', layout=widgets.Layout(width='200px'))
-        self.stop.on_click(self.ask)
-        super().__init__([self.stop], [])
-    def ask(self, button):
-        "Remember that the reader wants to stop."
-        self.stopping.set()
-        self.stop.disabled, self.stop.description = True, 'Stopping'
+        super().__init__([], [])
     def on_epoch(self, history):
-        "Show the history so far; stop the run if that was asked for. Raises `KeyboardInterrupt` to stop."
+        "Show the history so far."
         self.history = history
         self.redraw()
-        if self.stopping.is_set() and len(history) < self.epochs: raise KeyboardInterrupt
     def render(self):
-        parts = [] if self.history is None else [self.history.index, self.history]
-        drawn = [chart.draw([(parts[0], parts[1][f'{part}_{name}']) for part in ('train', 'valid')] if parts else [], []) for name, chart in self.charts.items()]
-        return montage([[('', chart) for chart in drawn]])
+        def curves(name): return [] if self.history is None else [(self.history.index, self.history[f'{part}_{name}']) for part in ('train', 'valid')]
+        return montage([[('', chart.draw(curves(name), [])) for name, chart in self.charts.items()]])
 
 # %% ../nbs/09_explorer.ipynb #c872e432
-async def train_live(
+def train_live(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
     path: str|Path, # The run's folder, new or of the same run interrupted
     weights: str|Path|None='imagenet', # Of the encoder: 'imagenet', a file, or None for random
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
 ) -> Run:
-    "`train_run` with curves that grow and a stop button; to be awaited. Raises `LesionsegError` for what the reader can mend."
+    "`train_run` with curves that grow; the notebook's stop button keeps the finished epochs. Raises `LesionsegError` for what the reader can mend."
     view = TrainingView(strategy.epochs)
     shown = display(view, display_id=True)
-    try: return await asyncio.to_thread(train_run, strategy, data, path, weights, seed, True, view.on_epoch)
+    try: return train_run(strategy, data, path, weights, seed, quiet=True, on_epoch=view.on_epoch)
     finally:
-        view.stopping.set() # whoever interrupts the cell itself stops the run too
-        view.stop.disabled, view.stop.description = True, 'Finished'
         if shown: shown.update(view)
