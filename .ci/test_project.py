@@ -55,14 +55,29 @@ def test_notebooks_as_tests():
     print(f'{command}: {time.time() - start:.0f} s')
 
 
-def test_a_broken_notebook_is_red(tmp_path):
+BROKEN = { # a wrong formula: notebook, what is there, what is put in its place
+    'IoU': ('03_metrics', '_ratio(overlap, predicted + true - overlap)', '_ratio(overlap, predicted + true)'),
+    'HD95': ('03_metrics', 'np.percentile(to_b[a], 95)', 'np.percentile(to_b[a], 50)'),
+    'own size': ('03_metrics', "mode='bilinear', antialias=True", "mode='nearest'"),
+    'calibration': ('03_metrics', '(table.probability - table.frequency).abs()', '(table.probability - table.frequency)'),
+    'bootstrap': ('06_statistics', '[(1-confidence)/2, (1+confidence)/2]', '[(1-confidence), confidence]'),
+    'effect': ('06_statistics', '(np.sign(moved)*ranks).sum()', 'np.sign(moved).sum()'),
+    'Wilcoxon': ('06_statistics', 'stats.wilcoxon(difference)', "stats.wilcoxon(difference, alternative='greater')"),
+    'two levels': ('06_statistics', 'drawn = rng.integers(of_picture.shape[1], size=of_picture.shape)', 'drawn = np.zeros(of_picture.shape, int)'),
+}
+
+
+@pytest.mark.parametrize('formula', BROKEN)
+def test_a_broken_notebook_is_red(formula, tmp_path):
     "The tests are able to fail: a wrong formula turns nbdev_test red."
-    source = (ROOT/'nbs/03_metrics.ipynb').read_text()
-    broken = source.replace('_ratio(overlap, predicted + true - overlap)', '_ratio(overlap, predicted + true)')
+    name, right, wrong = BROKEN[formula]
+    source = (ROOT/f'nbs/{name}.ipynb').read_text()
+    broken = source.replace(json.dumps(right)[1:-1], json.dumps(wrong)[1:-1])
     assert broken != source
-    shutil.copy(ROOT/'settings.ini', tmp_path); (tmp_path/'nbs').mkdir(); (tmp_path/'lesionseg').mkdir()
-    (tmp_path/'nbs/03_metrics.ipynb').write_text(broken)
-    run = subprocess.run(['nbdev_test', '--path', 'nbs/03_metrics.ipynb'], cwd=tmp_path, capture_output=True, text=True)
+    shutil.copy(ROOT/'settings.ini', tmp_path); (tmp_path/'lesionseg').mkdir()
+    shutil.copytree(ROOT/'nbs/results', tmp_path/'nbs/results')
+    (tmp_path/f'nbs/{name}.ipynb').write_text(broken)
+    run = subprocess.run(['nbdev_test', '--path', f'nbs/{name}.ipynb'], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode != 0 and 'AssertionError' in run.stdout + run.stderr
 
 

@@ -259,6 +259,17 @@ def _prepare(
     return *accelerator.prepare(model, optimizer, batches, DataLoader(valid, batch)), shuffler
 
 # %% ../nbs/05_training.ipynb #9ff9089f
+def _seed_epoch(
+    seed: int, # Of the run
+    epoch: int, # From 1
+    process: int, # Which of several, from 0
+    shuffler: torch.Generator, # Shuffles alike in all processes
+):
+    "Seed all that draws in an epoch, so that it draws the same after an interruption."
+    set_seed(1_000_000*seed + 1000*epoch + process)
+    shuffler.manual_seed(1_000_000*seed + epoch)
+
+# %% ../nbs/05_training.ipynb #de084f20
 def _fit(
     strategy: Strategy, # How to train
     folder: Path, # The run's folder
@@ -276,13 +287,11 @@ def _fit(
     try:
         for epoch in range(done + 1, strategy.epochs + 1):
             start = time.perf_counter()
-            set_seed(1_000_000*seed + 1000*epoch + accelerator.process_index)
-            shuffler.manual_seed(1_000_000*seed + epoch)
+            _seed_epoch(seed, epoch, accelerator.process_index, shuffler)
             train = train_epoch(model, batches, optimizer, accelerator, live.batch)
             valid = validate_epoch(model, valid_batches, accelerator)
             if not math.isfinite(train['loss'] + valid['loss']):
-                raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; "
-                                     f"the {epoch-1} epochs before it are kept.")
+                raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; earlier epochs are kept.")
             scores = {f'{part}_{key}': value for part, means in (('train', train), ('valid', valid)) for key, value in means.items()}
             rows.append({'epoch': epoch, **scores, 'seconds': time.perf_counter() - start})
             history = pd.DataFrame(rows).set_index('epoch')
@@ -291,7 +300,7 @@ def _fit(
             on_epoch(history)
     finally: live.close()
 
-# %% ../nbs/05_training.ipynb #de084f20
+# %% ../nbs/05_training.ipynb #93e45a05
 def _finish(
     folder: Path, # The run's folder
     model: LesionSegmenter, # Trained
@@ -303,7 +312,7 @@ def _finish(
     scores = score_images(predict(model, images), masks, test.ids)
     with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
 
-# %% ../nbs/05_training.ipynb #93e45a05
+# %% ../nbs/05_training.ipynb #bdf4c74b
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
