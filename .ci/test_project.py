@@ -16,7 +16,7 @@ def shell(*command, **options):
 
 # ---- the repository -------------------------------------------------------------------------------------------------
 
-def contents(): return {path: path.read_bytes() for folder in ('nbs', 'lesionseg') for path in (ROOT/folder).glob('*.*')}
+def contents(): return {path: path.read_bytes() for folder in ('nbs', 'lesionseg') for path in (ROOT/folder).glob('*.*') if path.is_file()}
 
 
 @pytest.mark.parametrize('command', ['nbdev_clean', 'nbdev_export'])
@@ -74,8 +74,8 @@ def test_a_broken_notebook_is_red(formula, tmp_path):
     source = (ROOT/f'nbs/{name}.ipynb').read_text()
     broken = source.replace(json.dumps(right)[1:-1], json.dumps(wrong)[1:-1])
     assert broken != source
-    shutil.copy(ROOT/'settings.ini', tmp_path); (tmp_path/'lesionseg').mkdir()
-    shutil.copytree(ROOT/'nbs/results', tmp_path/'nbs/results')
+    shutil.copy(ROOT/'settings.ini', tmp_path)
+    for folder in 'lesionseg', 'nbs/results': shutil.copytree(ROOT/folder, tmp_path/folder)
     (tmp_path/f'nbs/{name}.ipynb').write_text(broken)
     run = subprocess.run(['nbdev_test', '--path', f'nbs/{name}.ipynb'], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode != 0 and 'AssertionError' in run.stdout + run.stderr
