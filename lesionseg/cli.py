@@ -20,7 +20,7 @@ from .core import LesionsegError, written_whole
 from .dataset import LesionData, find_pairs, load_data, read_mask, stack
 from .download import download_isic2016
 from .metrics import iou, own_size_iou, score_images
-from .model import load_model, predict, tidy
+from .model import load_model, predict, tidy_probability
 from .report import write_report
 from .synthetic import synthetic_dataset
 from .training import PROTOCOLS, STRATEGIES, Run, Strategy, make_accelerator, train_run
@@ -132,7 +132,7 @@ def evaluate(
     model, data = load_model(model_path), _data(data)
     images, masks = stack(data.test)
     probability = predict(model, images)
-    if tidied: probability = probability*tidy(probability > threshold)
+    if tidied: probability = tidy_probability(probability, threshold)
     scores = score_images(probability, masks, data.test.ids, threshold)
     if own_size:
         masks = (read_mask(pair.mask) for pair in find_pairs(data.root, 'test'))

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'FREEZING', 'ARCHITECTURE', 'Encoder', 'decoder_block', 'Decoder', 'LesionSegmenter', 'journey',
-           'plot_journey', 'read_weights', 'load_encoder_weights', 'save_model', 'load_model', 'predict', 'tidy']
+           'plot_journey', 'read_weights', 'load_encoder_weights', 'save_model', 'load_model', 'predict', 'tidy',
+           'tidy_probability']
 
 # %% ../nbs/04_model.ipynb #545aa16c
 import hashlib, io, json, pickle
@@ -265,3 +266,13 @@ def tidy(
             largest = regions == np.bincount(regions.flat)[1:].argmax() + 1
             kept[i, 0] = torch.from_numpy(ndimage.binary_fill_holes(largest)).to(mask.dtype)
     return kept
+
+# %% ../nbs/04_model.ipynb #f66d7dc4
+def tidy_probability(
+    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
+    threshold: float=.5, # A pixel is lesion if its probability is above this
+) -> torch.Tensor: # Same shape; above `threshold` exactly where the tidied mask is
+    "Probabilities whose mask at `threshold` is tidy, and that are otherwise left alone."
+    above = probability > threshold
+    kept = tidy(above)
+    return torch.where(kept == above, probability, kept.float())
