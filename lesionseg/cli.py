@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.script import Param, call_parse, store_true
-from matplotlib import pyplot as plt
 
-from .comparison import plot_gallery, spread
+from .comparison import plot_gallery, save_figure, spread
 from .core import LesionsegError, written_whole
 from .dataset import LesionData, find_pairs, load_data, read_mask, stack
 from .download import download_isic2016
@@ -161,8 +160,7 @@ def visualize(
     chosen = spread(iou(first, masks, threshold).numpy()) if indices is None else indices
     images, masks = stack(data.test, chosen)
     fig = plot_gallery(images, masks, {name: p[chosen] for name, p in predictions.items()}, [data.test.ids[i] for i in chosen], threshold)
-    with written_whole(out) as temporary: fig.savefig(temporary, dpi=150)
-    plt.close(fig)
+    save_figure(fig, Path(out))
     print(f"Pictures {', '.join(map(str, chosen))} are drawn in {out}.")
 
 # %% ../nbs/08_cli.ipynb #3f56f0e0

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'count_parameters', 'by_strategy', 'comparison_table', 'plot_curves', 'plot_scores', 'plot_gallery',
-           'threshold_sweep', 'plot_thresholds', 'write_comparison', 'spread']
+           'threshold_sweep', 'plot_thresholds', 'save_figure', 'write_comparison', 'spread']
 
 # %% ../nbs/06_comparison.ipynb #53bb2626
 from pathlib import Path
@@ -147,7 +147,7 @@ def plot_thresholds(
     return fig
 
 # %% ../nbs/06_comparison.ipynb #dc834dad
-def _save(
+def save_figure(
     fig: plt.Figure, # What to save
     path: Path, # Where to, with the ending of the format
 ):
@@ -167,10 +167,10 @@ def _write_pictures(
     predictions = {run.name: predict(run.model(), images) for run in runs}
     sweeps = {name: threshold_sweep(p, masks) for name, p in predictions.items()}
     with written_whole(path/'thresholds.csv') as temporary: pd.concat(sweeps, names=['run']).to_csv(temporary, float_format='%.6f')
-    _save(plot_thresholds(sweeps), path/'thresholds.png')
+    save_figure(plot_thresholds(sweeps), path/'thresholds.png')
     chosen = spread(runs[-1].scores.iou.to_numpy())
     shown = {name: p[chosen] for name, p in predictions.items()}
-    _save(plot_gallery(images[chosen], masks[chosen], shown, [test.ids[i] for i in chosen], threshold), path/'gallery.png')
+    save_figure(plot_gallery(images[chosen], masks[chosen], shown, [test.ids[i] for i in chosen], threshold), path/'gallery.png')
 
 def write_comparison(
     runs: list[Run], # One or more finished runs
@@ -181,8 +181,8 @@ def write_comparison(
     "Write table.csv, curves.png, scores.png; with `test` also gallery.png, thresholds.csv, thresholds.png. Raises `LesionsegError` where it cannot."
     path, table = Path(path), comparison_table(runs)
     with written_whole(path/'table.csv') as temporary: table.to_csv(temporary, float_format='%.6f')
-    _save(plot_curves(runs), path/'curves.png')
-    _save(plot_scores(runs), path/'scores.png')
+    save_figure(plot_curves(runs), path/'curves.png')
+    save_figure(plot_scores(runs), path/'scores.png')
     if test is not None: _write_pictures([group[0] for group in by_strategy(runs).values()], test, path, threshold)
     return table
 

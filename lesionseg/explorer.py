@@ -19,12 +19,11 @@ from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from .core import LesionsegError
 from .dataset import LesionData, LesionDataset, augmentation, read_image
-from .metrics import iou
-from .model import LesionSegmenter, _hooks, predict
+from .metrics import iou, outline
+from .model import LesionSegmenter, hooks, layers, predict
 from .synthetic import Camera, Clutter, Ingredients, Outline, Pigment, Skin, draw_picture
 from .training import Run, Strategy, train_run
 
@@ -243,11 +242,9 @@ def feature_maps(
     image: torch.Tensor, # One picture, 3 × height × width, in [0, 1]
 ) -> dict[str, torch.Tensor]: # For each layer's name what comes out of it: channels × height × width
     "The picture and the feature maps of every layer of encoder and decoder, in the order in which they are made."
-    modules = {f'features {i}': m for i, m in enumerate(model.encoder.features)}
-    modules |= {f'block {i}': m for i, m in enumerate(model.decoder.blocks, 1)} | {'head': model.decoder.head}
     maps = {'picture': image}
     def note(name, x, y): maps[name] = y[0]
-    with _hooks(modules, note): model(image[None])
+    with hooks(layers(model), note): model(image[None])
     return maps
 
 # %% ../nbs/09_explorer.ipynb #8c50bcbd
@@ -399,8 +396,7 @@ def outlined(
     mask: np.ndarray, # height × width, 0 outside
 ) -> np.ndarray: # A new picture
     "The picture with the outline of the mask in cyan."
-    inside = mask > 0
-    return np.where((inside & ~ndimage.binary_erosion(inside))[..., None], np.uint8([0, 255, 255]), pixels)
+    return np.where(outline(mask > 0)[..., None], np.uint8([0, 255, 255]), pixels)
 
 # %% ../nbs/09_explorer.ipynb #7f97271a
 class DataBrowser(Explorer):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'soft_iou', 'soft_dice', 'iou', 'dice', 'accuracy', 'sensitivity', 'specificity', 'score_images',
-           'pooled_iou', 'batch_iou', 'own_size_iou', 'hausdorff95', 'reliability', 'calibration_error']
+           'pooled_iou', 'batch_iou', 'own_size_iou', 'outline', 'hausdorff95', 'reliability', 'calibration_error']
 
 # %% ../nbs/03_metrics.ipynb #40175d0b
 from collections.abc import Iterable
@@ -150,7 +150,7 @@ def own_size_iou(
     return torch.cat(scores)
 
 # %% ../nbs/03_metrics.ipynb #aec09f1f
-def _outline(
+def outline(
     mask: np.ndarray, # height × width, bool
 ) -> np.ndarray: # Of the same shape: the pixels of the mask that touch what is not mask, or the frame
     "The outline of a mask, inside it."
@@ -165,7 +165,7 @@ def hausdorff95(
     distances = []
     for p, m in zip((probability > threshold)[:, 0].numpy(), mask[:, 0].bool().numpy()):
         if p.any() and m.any():
-            a, b = _outline(p), _outline(m)
+            a, b = outline(p), outline(m)
             to_a, to_b = ndimage.distance_transform_edt(~a), ndimage.distance_transform_edt(~b)
             distances.append(max(np.percentile(to_b[a], 95), np.percentile(to_a[b], 95)))
         else: distances.append(float(np.hypot(*m.shape)) if p.any() or m.any() else 0.)

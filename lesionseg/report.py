@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .comparison import _save, comparison_table, write_comparison
+from .comparison import comparison_table, save_figure, write_comparison
 from .core import written_whole
 from .dataset import LesionDataset
 from .statistics import compare_pairs, plot_summary, score_table, summary, verdict
@@ -120,6 +120,6 @@ def write_report(
 ) -> pd.DataFrame: # The comparison table
     "Write what `write_comparison` writes, summary.png, and report.html that holds it all. Raises `LesionsegError` where it cannot."
     path, table = Path(path), write_comparison(runs, path, test, threshold)
-    _save(plot_summary(score_table(runs)), path/'summary.png')
+    save_figure(plot_summary(score_table(runs)), path/'summary.png')
     with written_whole(path/'report.html') as temporary: temporary.write_text(report_html(runs, path), encoding='utf-8')
     return table

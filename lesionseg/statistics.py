@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from scipy import ndimage, stats
 
 from .core import LesionsegError
+from .metrics import outline
 from .training import Run
 
 # %% ../nbs/06_statistics.ipynb #28a7d03c
@@ -149,8 +150,8 @@ def picture_properties(
         blue, around = image[..., 2], ndimage.binary_dilation(mask, iterations=max(2, len(mask)//12)) & ~mask
         contrast = (blue[around].mean() - blue[mask].mean())/(blue[around].std() + 1e-3) if around.any() and mask.any() else 0.
         frame = np.pad(np.zeros(np.array(mask.shape) - 2, bool), 1, constant_values=True)
-        outline = mask & ~ndimage.binary_erosion(mask)
-        contact = (outline & frame).sum()/max(outline.sum(), 1)
+        edge = outline(mask)
+        contact = (edge & frame).sum()/max(edge.sum(), 1)
         rows.append({'area': mask.mean(), 'contrast': contrast, 'border contact': contact, 'hair': _hair(image)})
     return pd.DataFrame(rows, index=pd.Index(ids, name='id'))
 

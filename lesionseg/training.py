@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'FEATURE_EXTRACTION', 'FINE_TUNING', 'STRATEGIES', 'MEASURES', 'Strategy', 'measure', 'make_accelerator',
-           'train_epoch', 'validate_epoch', 'make_optimizer', 'protocol_parts', 'Run', 'train_run']
+           'train_epoch', 'validate_epoch', 'make_optimizer', 'protocol_parts', 'Run', 'find_runs', 'train_run']
 
 # %% ../nbs/05_training.ipynb #b9894f6a
 import json, math, platform, shutil, time
@@ -161,6 +161,13 @@ class Run:
     def model(self) -> LesionSegmenter: return load_model(self.path)
 
 # %% ../nbs/05_training.ipynb #feb5afdc
+def find_runs(
+    path: str|Path, # A folder that holds run folders
+) -> list[Run]: # By strategy, then by seed
+    "The finished runs in a folder."
+    return sorted((Run(file.parent) for file in Path(path).glob('*/scores.csv')), key=lambda run: (run.name, run.config['seed']))
+
+# %% ../nbs/05_training.ipynb #9578274d
 def _describe(
     strategy: Strategy, # What is decided
     data: LesionData, # The data set
@@ -182,7 +189,7 @@ def _environment(
     return {'lesionseg': __version__, 'torch': torch.__version__, 'python': platform.python_version(), 'device': device,
             'processes': accelerator.num_processes, 'threads': torch.get_num_threads(), 'mixed_precision': accelerator.mixed_precision}
 
-# %% ../nbs/05_training.ipynb #9578274d
+# %% ../nbs/05_training.ipynb #463f073c
 def _save_checkpoint(
     folder: Path, # The run's folder
     history: pd.DataFrame, # A row for each epoch so far
@@ -213,7 +220,7 @@ def _load_checkpoint(
     accelerator.load_state(str(found[-1]))
     return int(found[-1].name[-4:])
 
-# %% ../nbs/05_training.ipynb #463f073c
+# %% ../nbs/05_training.ipynb #5d8cb0fa
 def _open_run(
     folder: Path, # The run's folder
     described: dict, # What the run is to be, see `_describe`
@@ -228,7 +235,7 @@ def _open_run(
     differ = [f"{key} {flat(old).get(key)} instead of {value}" for key, value in flat(described).items() if flat(old).get(key) != value]
     if differ: raise LesionsegError(f"{folder} holds another run ({differ[0]}): choose another name or delete the folder.")
 
-# %% ../nbs/05_training.ipynb #5d8cb0fa
+# %% ../nbs/05_training.ipynb #604d4c42
 class _Live:
     "Shows a run while it trains: a growing table in a notebook, a progress bar in a shell."
     def __init__(self, name, epochs, batches, done, quiet):
@@ -242,7 +249,7 @@ class _Live:
         if self.table: self.table.update(history[[*shown, 'seconds']].round(4))
     def close(self): self.bar.close()
 
-# %% ../nbs/05_training.ipynb #604d4c42
+# %% ../nbs/05_training.ipynb #9ff9089f
 def _prepare(
     strategy: Strategy, # How to train
     model: LesionSegmenter, # What to train
@@ -258,7 +265,7 @@ def _prepare(
     optimizer = make_optimizer(model, strategy)
     return *accelerator.prepare(model, optimizer, batches, DataLoader(valid, batch)), shuffler
 
-# %% ../nbs/05_training.ipynb #9ff9089f
+# %% ../nbs/05_training.ipynb #de084f20
 def _seed_epoch(
     seed: int, # Of the run
     epoch: int, # From 1
@@ -269,7 +276,7 @@ def _seed_epoch(
     set_seed(1_000_000*seed + 1000*epoch + process)
     shuffler.manual_seed(1_000_000*seed + epoch)
 
-# %% ../nbs/05_training.ipynb #de084f20
+# %% ../nbs/05_training.ipynb #93e45a05
 def _fit(
     strategy: Strategy, # How to train
     folder: Path, # The run's folder
@@ -300,7 +307,7 @@ def _fit(
             on_epoch(history)
     finally: live.close()
 
-# %% ../nbs/05_training.ipynb #93e45a05
+# %% ../nbs/05_training.ipynb #bdf4c74b
 def _finish(
     folder: Path, # The run's folder
     model: LesionSegmenter, # Trained
@@ -312,7 +319,7 @@ def _finish(
     scores = score_images(predict(model, images), masks, test.ids)
     with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
 
-# %% ../nbs/05_training.ipynb #bdf4c74b
+# %% ../nbs/05_training.ipynb #56502dd9
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
