@@ -101,7 +101,7 @@ def train(data, out, *flags, epochs=3):
     return ['lesionseg_train', '--data', data, '--out', out, '--weights', 'none', '--batch_size', '4', '--epochs', epochs, *flags]
 
 
-def history(out): return pd.read_csv(out/'history.csv').drop(columns='seconds')
+def history(out): return pd.read_csv(out/'history.csv').drop(columns=['train_seconds', 'seconds'])
 
 
 def wait_for_epoch(process, out, epoch):

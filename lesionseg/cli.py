@@ -19,10 +19,10 @@ from .core import LesionsegError, written_whole
 from .dataset import LesionData, find_pairs, load_data, read_mask, stack
 from .download import download_isic2016
 from .metrics import iou, own_size_iou, score_images
-from .model import load_model, predict, tidy_probability
+from .model import folded, load_model, predict, predict_flips, tidy_probability
 from .report import write_report
 from .synthetic import synthetic_dataset
-from .training import PROTOCOLS, STRATEGIES, Run, Strategy, make_accelerator, train_run
+from .training import MODES, PROTOCOLS, STRATEGIES, Run, Strategy, make_accelerator, train_run
 
 # %% ../nbs/08_cli.ipynb #ef0fcb1b
 def one_sentence(
@@ -45,10 +45,12 @@ def _say(
 
 def _data(
     data: str|None, # Folder; None: `LESIONSEG_DATA`, or the built-in pictures
-) -> LesionData: # At 128 × 128 pixels
-    "The data set that was asked for."
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32
+) -> LesionData:
+    "The data set that was asked for. Raises `LesionsegError` for a size that the network cannot take."
+    if size < 32 or size % 32: raise LesionsegError(f"size is {size}: choose a multiple of 32, for example 128.")
     root = data or os.environ.get('LESIONSEG_DATA')
-    with make_accelerator().main_process_first(): loaded = load_data(root or synthetic_dataset())
+    with make_accelerator().main_process_first(): loaded = load_data(root or synthetic_dataset(), size)
     if not root: loaded.name = 'built-in'
     what = f"{len(loaded.train) + len(loaded.valid)} training and {len(loaded.test)} test pictures"
     _say(f"Data: {root}, {what}." if root else f"Data: the built-in drawn pictures, {what}; give --data or set LESIONSEG_DATA to use real ones.")
@@ -73,15 +75,21 @@ def download(
 
 # %% ../nbs/08_cli.ipynb #314af0c3
 def _strategy(
-    mode: str, # 'feature_extraction' or 'finetuning'
+    mode: str, # 'feature_extraction', 'finetuning' or 'ours'
     data: LesionData, # For the default number of epochs
-    epochs: int|None, # None: 20 on the built-in pictures, else 50
-    **changes, # Other fields of `Strategy`
+    **changes, # Fields of `Strategy`; what is None or False stays as it is
 ) -> Strategy:
-    "The published strategy of a mode, with changes. Raises `LesionsegError` for an unknown mode."
-    if mode not in STRATEGIES: raise LesionsegError(f"'{mode}' is no mode: choose {' or '.join(STRATEGIES)}.")
-    if epochs is None: epochs = 20 if data.name == 'built-in' else STRATEGIES[mode].epochs
-    return replace(STRATEGIES[mode], epochs=epochs, **changes)
+    "The strategy of a mode, with changes. Raises `LesionsegError` for an unknown mode."
+    if mode not in MODES: raise LesionsegError(f"'{mode}' is no mode: choose {', '.join(MODES)}.")
+    given = {name: value for name, value in changes.items() if value not in (None, False)}
+    return replace(MODES[mode], **{'epochs': 20 if data.name == 'built-in' else MODES[mode].epochs, **given})
+
+def _name(
+    data: LesionData, # The data set
+) -> str: # For example isic2016, or isic2016-192
+    "The folder of its runs; a size other than 128 is part of the name."
+    side = data.test.pixels.shape[1]
+    return data.name if side == 128 else f'{data.name}-{side}'
 
 def _train(
     strategy: Strategy, # How to train
@@ -99,21 +107,22 @@ def _train(
 @call_parse
 @one_sentence
 def train(
-    mode: str='finetuning', # feature_extraction (encoder frozen) or finetuning
-    epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 20
-    batch_size: int=45, # Pictures a step
+    mode: str='finetuning', # feature_extraction (encoder frozen), finetuning, or ours (the best we know)
+    epochs: int=None, # Passes over the training pictures; default the strategy's own, on the built-in pictures 20
+    batch_size: int=None, # Pictures a step; default the strategy's own, as published 45
     seed: int=0, # The same seed on the same machine gives the same run
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32
     weights: str=None, # Of the encoder: imagenet, none or a file; default $LESIONSEG_WEIGHTS, else imagenet
     out: str=None, # Run folder; default runs/DATA/MODE-seedN
     normalize: store_true=False, # Normalise the input as ImageNet was? The published experiment did not
-    augment: store_true=False, # Flip, turn, zoom and jitter the training pictures? The published experiment did not
+    augment: store_true=False, # Flip, turn, zoom and tint the training pictures? The published experiment did not
     protocol: Param('Where validation pictures come from: the test set, as published, or a fifth of train', str, choices=PROTOCOLS)='published',
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
-    data = _data(data)
-    strategy = _strategy(mode, data, epochs, batch_size=batch_size, normalize=normalize, augment=augment, protocol=protocol)
-    run = _train(strategy, data, Path(out or f'runs/{data.name}/{mode}-seed{seed}'), weights, seed)
+    data = _data(data, size)
+    strategy = _strategy(mode, data, epochs=epochs, batch_size=batch_size, normalize=normalize, augment=augment, protocol=protocol)
+    run = _train(strategy, data, Path(out or f'runs/{_name(data)}/{mode}-seed{seed}'), weights, seed)
     _say(f"{run.scores.mean().round(4).to_string()}\nThe run is in {run.path}.")
 
 # %% ../nbs/08_cli.ipynb #38d2242b
@@ -122,15 +131,17 @@ def train(
 def evaluate(
     model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
+    flips: store_true=False, # Predict each picture and its three mirror images, and take the mean? Takes four times as long
     tidied: store_true=False, # Keep only the largest region of each mask, and fill its holes?
     own_size: store_true=False, # Score IoU also at each mask's own size, as leaderboards do? Takes longer
     out: str=None, # A .csv file for the scores of each picture; default none is written
 ):
     "Score a model on the test pictures: mean, standard deviation, worst and median of each metric."
-    model, data = load_model(model_path), _data(data)
+    model, data = folded(load_model(model_path)), _data(data, size)
     images, masks = stack(data.test)
-    probability = predict(model, images)
+    probability = (predict_flips if flips else predict)(model, images)
     if tidied: probability = tidy_probability(probability, threshold)
     scores = score_images(probability, masks, data.test.ids, threshold)
     if own_size:
@@ -147,12 +158,13 @@ def visualize(
     model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     compare_model: str=None, # A second one, to be drawn beside it
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
     indices: Param('Test pictures to draw, from 0; default six from the worst to the best', int, nargs='+')=None,
     out: str='gallery.png', # The picture to write: .png, .pdf or .svg
 ):
     "Draw test pictures with their masks and predictions."
-    paths, data = [model_path] + ([compare_model] if compare_model else []), _data(data)
+    paths, data = [model_path] + ([compare_model] if compare_model else []), _data(data, size)
     images, masks = stack(data.test)
     names = [f'{i}. {Path(path).stem}' if compare_model else Path(path).stem for i, path in enumerate(paths, 1)]
     predictions = {name: predict(load_model(path), images) for name, path in zip(names, paths)}
@@ -167,20 +179,23 @@ def visualize(
 @call_parse
 @one_sentence
 def compare(
-    epochs: int=None, # Passes over the training pictures; default 50, on the built-in pictures 20
-    batch_size: int=45, # Pictures a step
+    modes: Param('Which strategies: feature_extraction, finetuning, ours; default the two published ones', str, nargs='+')=None,
+    epochs: int=None, # Passes over the training pictures; default each strategy's own, on the built-in pictures 20
+    batch_size: int=None, # Pictures a step; default each strategy's own, as published 45
     seeds: Param('A run of each strategy for each of these; default 0', int, nargs='+')=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32
     weights: str=None, # Of the encoder: imagenet, none or a file; default $LESIONSEG_WEIGHTS, else imagenet
     out: str=None, # Folder for the runs, the table, the figures and the report; default runs/DATA
     threshold: float=.5, # For the gallery, 0 to 1
     normalize: store_true=False, # Normalise the input as ImageNet was? The published experiment did not
     protocol: Param('Where validation pictures come from: the test set, as published, or a fifth of train', str, choices=PROTOCOLS)='published',
 ):
-    "Train feature extraction and fine-tuning, and write the comparison table, the figures and a report. The same command again goes on where it stopped."
-    data = _data(data)
-    out = Path(out or f'runs/{data.name}')
-    strategies = {mode: _strategy(mode, data, epochs, batch_size=batch_size, normalize=normalize, protocol=protocol) for mode in STRATEGIES}
+    "Train several strategies, and write the comparison table, the figures and a report. The same command again goes on where it stopped."
+    data = _data(data, size)
+    out = Path(out or f'runs/{_name(data)}')
+    changes = {'epochs': epochs, 'batch_size': batch_size, 'normalize': normalize, 'protocol': protocol}
+    strategies = {mode: _strategy(mode, data, **changes) for mode in modes or STRATEGIES}
     runs = [_train(strategy, data, out/f'{mode}-seed{seed}', weights, seed) for mode, strategy in strategies.items() for seed in seeds or [0]]
     if not make_accelerator().is_main_process: return
     table = write_report(runs, out, data.test, threshold)

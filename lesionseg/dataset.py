@@ -4,19 +4,18 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'FOLDERS', 'MAX_PIXELS', 'Pair', 'find_pairs', 'read_image', 'read_mask', 'read_pair', 'load_pixels',
-           'split_ids', 'LesionDataset', 'stack', 'augmentation', 'LesionData', 'load_data']
+           'split_ids', 'LesionDataset', 'stack', 'augment', 'LesionData', 'load_data']
 
 # %% ../nbs/01_dataset.ipynb #f36eadbc
-import hashlib, os, warnings
+import hashlib, math, os, warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, pooch, torch
 from PIL import Image, UnidentifiedImageError
+from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from .core import LesionsegError, written_whole
@@ -132,13 +131,14 @@ def read_mask(
 ) -> np.ndarray: # uint8 in {0, 1}, height × width
     "Read a mask. Raises `LesionsegError` naming the file if it holds greys or no lesion at all."
     path = Path(path)
-    mask = np.asarray(_to_rgb(_load(path), path).convert('L'))
-    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    mask = _load(path)
+    if mask.mode != 'L' or mask.has_transparency_data: mask = _to_rgb(mask, path).convert('L')
+    values = np.flatnonzero(mask.histogram())
     if not set(values) <= {0, values[-1]} or values[-1] not in (0, 1, 255):
         raise LesionsegError(f"{path} holds {len(values)} grey values and should hold two, 0 and 255: save it as black and white, and not as JPEG.")
     if values[-1] == 0: raise LesionsegError(f"{path} is all background: mark the lesion or remove the pair.")
-    if size: mask = np.asarray(Image.fromarray((mask > 0).astype('uint8')*255).resize((size, size), Image.Resampling.BOX)) >= 128
-    return (mask > 0).astype('uint8')
+    if size: mask = mask.point(lambda value: 255 if value else 0).resize((size, size), Image.Resampling.BOX)
+    return (np.asarray(mask) > (127 if size else 0)).astype('uint8')
 
 # %% ../nbs/01_dataset.ipynb #19dd031d
 def read_pair(
@@ -217,17 +217,22 @@ class LesionDataset(Dataset):
     def __init__(self,
         pixels: np.ndarray, # uint8, number × height × width × 4, as `load_pixels` gives them
         ids: list[str], # The id of each picture
-        transform=None, # A transform from torchvision.transforms.v2 that moves picture and mask together
+        transform=None, # Takes a batch of pictures and one of masks and gives both back, as `augment` does
     ): self.pixels, self.ids, self.transform = pixels, list(ids), transform
     def __len__(self): return len(self.ids)
+    def __getitems__(self,
+        positions: list[int], # Those of a batch
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]: # For each a picture 3 × height × width in [0, 1] and a mask 1 × height × width in {0, 1}
+        "The pictures and masks at `positions`, transformed together; a `DataLoader` asks for its batches this way."
+        both = torch.from_numpy(self.pixels[list(positions)]).permute(0, 3, 1, 2)
+        images, masks = both[:, :3].float()/255, both[:, 3:].float()
+        if self.transform: images, masks = self.transform(images, masks)
+        return list(zip(images, masks))
     def __getitem__(self,
         i: int, # Position
     ) -> tuple[torch.Tensor, torch.Tensor]: # Picture 3 × height × width in [0, 1]; mask 1 × height × width in {0, 1}
         "The picture and the mask at position `i`, after the transform."
-        both = torch.from_numpy(np.array(self.pixels[i])).permute(2, 0, 1)
-        image, mask = tv_tensors.Image(both[:3]), tv_tensors.Mask(both[3:])
-        if self.transform: image, mask = self.transform(image, mask)
-        return image.as_subclass(torch.Tensor).float()/255, mask.as_subclass(torch.Tensor).float()
+        return self.__getitems__([i])[0]
 
 # %% ../nbs/01_dataset.ipynb #ca1a4d87
 def stack(
@@ -238,7 +243,7 @@ def stack(
     positions = range(len(dataset)) if positions is None else positions
     for i in positions:
         if not 0 <= i < len(dataset): raise LesionsegError(f"There is no picture {i}: choose from 0 to {len(dataset)-1}.")
-    images, masks = zip(*(dataset[i] for i in positions))
+    images, masks = zip(*dataset.__getitems__(positions))
     return torch.stack(images), torch.stack(masks)
 
 # %% ../nbs/01_dataset.ipynb #2ac68b86
@@ -260,11 +265,38 @@ def fingerprint(self:LesionDataset) -> str: # 16 hexadecimal digits
     return digest.hexdigest()[:16]
 
 # %% ../nbs/01_dataset.ipynb #6a10958e
-def augmentation() -> v2.Transform: # For `LesionDataset(transform=…)`
-    "Flips, turns, zoom and shift for picture and mask, and a little colour jitter for the picture."
-    return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(),
-                       v2.RandomAffine(degrees=180, translate=(.1, .1), scale=(.8, 1.25), interpolation=v2.InterpolationMode.BILINEAR),
-                       v2.ColorJitter(brightness=.2, contrast=.2, saturation=.2, hue=.02)])
+def _draw(*shape): return 2*torch.rand(*shape) - 1 # uniform from -1 to 1
+
+def _move(
+    both: torch.Tensor, # number × channels × height × width
+) -> torch.Tensor: # Same shape
+    "Flip, turn by any angle, zoom (±20 %), stretch (±15 %) and shift (±10 %); what comes in from outside is a reflection."
+    n = len(both)
+    angle, zoom, stretch, flip = math.pi*_draw(n), (.2*_draw(n)).exp(), (.15*_draw(n)).exp(), _draw(n).sign()
+    across, down = flip*zoom*stretch, zoom/stretch
+    turn = torch.stack([angle.cos()*across, -angle.sin()*down, angle.sin()*across, angle.cos()*down], dim=1).view(n, 2, 2)
+    where = affine_grid(torch.cat([turn, .2*_draw(n, 2, 1)], dim=2), both.shape, align_corners=False)
+    return grid_sample(both, where.to(both), padding_mode='reflection', align_corners=False)
+
+def _tint(
+    images: torch.Tensor, # number × 3 × height × width, in [0, 1]
+) -> torch.Tensor: # Same shape and range
+    "Change brightness, saturation and contrast (±20 % each) and the balance of the colours (±7 %)."
+    n = len(images)
+    brightness, saturation, contrast, balance = (1 + strength*_draw(n, channels, 1, 1).to(images) for strength, channels in ((.2, 1), (.2, 1), (.2, 1), (.07, 3)))
+    images = images*brightness*balance
+    grey = images.mean(1, keepdim=True)
+    images = grey + (images - grey)*saturation
+    middle = images.mean((1, 2, 3), keepdim=True)
+    return (middle + (images - middle)*contrast).clamp(0, 1)
+
+def augment(
+    images: torch.Tensor, # number × 3 × height × width, in [0, 1]
+    masks: torch.Tensor, # number × 1 × height × width, in {0, 1}
+) -> tuple[torch.Tensor, torch.Tensor]: # Same shapes and values
+    "Move each picture of a batch and its mask by one draw, and tint the picture; for `LesionDataset(transform=…)`."
+    both = _move(torch.cat([images, masks], dim=1))
+    return _tint(both[:, :3]), (both[:, 3:] > .5).float()
 
 # %% ../nbs/01_dataset.ipynb #b515027d
 @dataclass

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from .core import LesionsegError
-from .dataset import LesionData, LesionDataset, augmentation, read_image
+from .dataset import LesionData, LesionDataset, augment, read_image
 from .metrics import iou, outline
 from .model import LesionSegmenter, hooks, layers, predict
 from .synthetic import Camera, Clutter, Ingredients, Outline, Pigment, Skin, draw_picture
@@ -388,7 +388,7 @@ def augmented(
     "A picture and its mask after one numbered draw of the augmentation."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw)
-        return dataset.subset([position], augmentation() if draw else None)[0]
+        return dataset.subset([position], augment if draw else None)[0]
 
 # %% ../nbs/09_explorer.ipynb #e001bad4
 def outlined(
