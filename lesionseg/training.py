@@ -62,7 +62,7 @@ class Strategy:
 FEATURE_EXTRACTION = Strategy('feature extraction', frozen='weights', protocol='published')
 FINE_TUNING = Strategy('fine-tuning', protocol='published')
 STRATEGIES = {'feature_extraction': FEATURE_EXTRACTION, 'finetuning': FINE_TUNING} # The two published strategies by mode
-OURS = Strategy('ours', frozen='stem', encoder_lr=1e-3, batch_size=16, epochs=50, normalize=True, augment=True, dropout=.1,
+OURS = Strategy('ours', frozen='stem', encoder_lr=1e-3, batch_size=32, epochs=50, normalize=True, augment=True, dropout=0.,
                 loss='bce+jaccard', schedule='one-cycle', weight_decay=.01, logit_scale=4., protocol='published')
 MODES = STRATEGIES | {'ours': OURS} # Every strategy that comes with the project, by mode
 
