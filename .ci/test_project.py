@@ -64,6 +64,9 @@ BROKEN = { # a wrong formula: notebook, what is there, what is put in its place
     'bootstrap': ('06_statistics', '[(1-confidence)/2, (1+confidence)/2]', '[(1-confidence), confidence]'),
     'effect': ('06_statistics', '(np.sign(moved)*ranks).sum()', 'np.sign(moved).sum()'),
     'Wilcoxon': ('06_statistics', 'stats.wilcoxon(difference)', "stats.wilcoxon(difference, alternative='greater')"),
+    'augmentation': ('01_dataset', 'angle.cos()*across, -angle.sin()*down', 'angle.cos()*across, angle.sin()*down'),
+    'flips': ('04_model', 'predict(model, images.flip(axes)).flip(axes)', 'predict(model, images.flip(axes))'),
+    'folding': ('04_model', 'fuse_conv_bn_eval(layer[i-1], layer[i],', 'fuse_conv_bn_eval(layer[i-1], nn.BatchNorm2d(layer[i].num_features).eval(),'),
     'two levels': ('06_statistics', 'drawn = rng.integers(of_picture.shape[1], size=of_picture.shape)', 'drawn = np.zeros(of_picture.shape, int)'),
 }
 
@@ -163,9 +166,10 @@ def test_two_processes(data, tmp_path):
 
 def test_compare_evaluate_visualize(data, tmp_path):
     out = tmp_path/'compare'
-    run = shell('lesionseg_compare', '--data', data, '--out', out, '--weights', 'none', '--batch_size', '4', '--epochs', '1')
+    run = shell('lesionseg_compare', '--data', data, '--out', out, '--weights', 'none', '--batch_size', '4', '--epochs', '1',
+                '--modes', 'feature_extraction', 'finetuning', 'ours')
     assert run.returncode == 0, run.stderr
-    assert '0.7239' in run.stdout and 'feature extraction' in run.stdout and 'Traceback' not in run.stderr
+    assert '0.7239' in run.stdout and 'feature extraction' in run.stdout and ' ours ' in run.stdout and 'Traceback' not in run.stderr
     assert {'table.csv', 'curves.png', 'scores.png', 'gallery.png', 'thresholds.png', 'thresholds.csv', 'report.html'} <= {path.name for path in out.iterdir()}
     run = shell('lesionseg_evaluate', '--model_path', out/'finetuning-seed0', '--data', data, '--out', tmp_path/'scores.csv')
     assert run.returncode == 0 and 'soft_iou' in run.stdout and len(pd.read_csv(tmp_path/'scores.csv')) == 4
