@@ -81,7 +81,7 @@ def _strategy(
 ) -> Strategy:
     "The strategy of a mode, with changes. Raises `LesionsegError` for an unknown mode."
     if mode not in MODES: raise LesionsegError(f"'{mode}' is no mode: choose {', '.join(MODES)}.")
-    given = {name: value for name, value in changes.items() if value not in (None, False)}
+    given = {name: value for name, value in changes.items() if value is not None and value is not False}
     return replace(MODES[mode], **{'epochs': 20 if data.name == 'built-in' else MODES[mode].epochs, **given})
 
 def _name(
