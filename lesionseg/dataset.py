@@ -278,6 +278,7 @@ def _move(
     where = affine_grid(torch.cat([turn, .2*_draw(n, 2, 1)], dim=2), both.shape, align_corners=False)
     return grid_sample(both, where.to(both), padding_mode='reflection', align_corners=False)
 
+# %% ../nbs/01_dataset.ipynb #b515027d
 def _tint(
     images: torch.Tensor, # number × 3 × height × width, in [0, 1]
 ) -> torch.Tensor: # Same shape and range
@@ -298,7 +299,7 @@ def augment(
     both = _move(torch.cat([images, masks], dim=1))
     return _tint(both[:, :3]), (both[:, 3:] > .5).float()
 
-# %% ../nbs/01_dataset.ipynb #b515027d
+# %% ../nbs/01_dataset.ipynb #c279d6d6
 @dataclass
 class LesionData:
     "The three parts of a data set, and its name."

@@ -59,6 +59,7 @@ class Strategy:
             if getattr(self, name) not in options:
                 raise LesionsegError(f"{name} is '{getattr(self, name)}': choose one of {', '.join(options)}.")
 
+# %% ../nbs/05_training.ipynb #d2175bf0
 FEATURE_EXTRACTION = Strategy('feature extraction', frozen='weights', protocol='published')
 FINE_TUNING = Strategy('fine-tuning', protocol='published')
 STRATEGIES = {'feature_extraction': FEATURE_EXTRACTION, 'finetuning': FINE_TUNING} # The two published strategies by mode
@@ -66,7 +67,7 @@ OURS = Strategy('ours', frozen='stem', encoder_lr=1e-3, batch_size=32, epochs=50
                 loss='bce+jaccard', schedule='one-cycle', weight_decay=.01, logit_scale=4., protocol='published')
 MODES = STRATEGIES | {'ours': OURS} # Every strategy that comes with the project, by mode
 
-# %% ../nbs/05_training.ipynb #d2175bf0
+# %% ../nbs/05_training.ipynb #e9565bc5
 MEASURES = 'loss', 'soft_iou', 'soft_dice', 'iou', 'dice' # What is noted of each picture in each epoch
 
 def measure(
@@ -79,12 +80,12 @@ def measure(
     probability = logits.sigmoid()
     return torch.stack([loss, *(f(probability, masks) for f in (soft_iou, soft_dice, iou, dice))], dim=1)
 
-# %% ../nbs/05_training.ipynb #e9565bc5
+# %% ../nbs/05_training.ipynb #f975871c
 def make_accelerator() -> Accelerator:
     "This process's device: a GPU (CUDA ones in bfloat16) or the CPU, alone or as one of several processes."
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='bf16' if torch.cuda.is_available() else 'no')
 
-# %% ../nbs/05_training.ipynb #f975871c
+# %% ../nbs/05_training.ipynb #cacd1f05
 def segmentation_loss(
     logits: torch.Tensor, # number × 1 × height × width
     masks: torch.Tensor, # Same shape, in {0, 1}
@@ -94,7 +95,7 @@ def segmentation_loss(
     loss = binary_cross_entropy_with_logits(logits, masks)
     return loss if name == 'bce' else loss + 1 - soft_iou(logits.sigmoid(), masks).mean()
 
-# %% ../nbs/05_training.ipynb #cacd1f05
+# %% ../nbs/05_training.ipynb #63703320
 def rate_factor(
     progress: float, # Share of the run that is over, 0 to 1
     schedule: str='one-cycle', # One of `SCHEDULES`
@@ -106,7 +107,7 @@ def rate_factor(
     if progress < warm_up: return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
     return (1 + math.cos(math.pi*(progress - warm_up)/(1 - warm_up)))/2
 
-# %% ../nbs/05_training.ipynb #63703320
+# %% ../nbs/05_training.ipynb #12a59032
 def smaller(
     images: torch.Tensor, # number × 3 × height × width, in [0, 1]
     masks: torch.Tensor, # number × 1 × height × width, in {0, 1}
@@ -115,7 +116,7 @@ def smaller(
     side = [32*max(1, round(.75*n/32)) for n in images.shape[2:]]
     return interpolate(images, side, mode='bilinear', antialias=True), (interpolate(masks, side, mode='area') > .5).float()
 
-# %% ../nbs/05_training.ipynb #12a59032
+# %% ../nbs/05_training.ipynb #05de4133
 def train_epoch(
     model: torch.nn.Module, # The network
     batches: DataLoader, # Of the training pictures
@@ -140,7 +141,7 @@ def train_epoch(
         on_batch()
     return dict(zip(MEASURES, torch.cat(rows).mean(0).tolist()))
 
-# %% ../nbs/05_training.ipynb #05de4133
+# %% ../nbs/05_training.ipynb #feb5afdc
 @torch.no_grad()
 def validate_epoch(
     model: torch.nn.Module, # The network
@@ -152,7 +153,7 @@ def validate_epoch(
     rows = [accelerator.gather_for_metrics(measure(model(images), masks)) for images, masks in batches]
     return dict(zip(MEASURES, torch.cat(rows).mean(0).tolist()))
 
-# %% ../nbs/05_training.ipynb #feb5afdc
+# %% ../nbs/05_training.ipynb #9578274d
 def make_optimizer(
     model: LesionSegmenter, # The network, frozen as the strategy says
     strategy: Strategy, # For the learning rates
@@ -163,7 +164,7 @@ def make_optimizer(
     if trained: groups.append({'params': trained, 'lr': strategy.encoder_lr})
     return torch.optim.AdamW(groups, weight_decay=strategy.weight_decay, fused=True)
 
-# %% ../nbs/05_training.ipynb #9578274d
+# %% ../nbs/05_training.ipynb #463f073c
 def protocol_parts(
     data: LesionData, # The data set
     protocol: str, # 'sealed' or 'published'
@@ -179,7 +180,7 @@ def protocol_parts(
             raise LesionsegError(f"{data.name} leaves no picture for {name}: it has only {len(data.train) + len(data.valid)} in train; add some.")
     return train, valid
 
-# %% ../nbs/05_training.ipynb #463f073c
+# %% ../nbs/05_training.ipynb #5d8cb0fa
 class Run:
     "A run folder. Raises `LesionsegError` if `path` is none."
     def __init__(self,
@@ -208,14 +209,14 @@ class Run:
     def scores(self) -> pd.DataFrame: return self._table('scores.csv', 'id')
     def model(self) -> LesionSegmenter: return load_model(self.path)
 
-# %% ../nbs/05_training.ipynb #5d8cb0fa
+# %% ../nbs/05_training.ipynb #604d4c42
 def find_runs(
     path: str|Path, # A folder that holds run folders
 ) -> list[Run]: # By strategy, then by seed
     "The finished runs in a folder."
     return sorted((Run(file.parent) for file in Path(path).glob('*/scores.csv')), key=lambda run: (run.name, run.config['seed']))
 
-# %% ../nbs/05_training.ipynb #604d4c42
+# %% ../nbs/05_training.ipynb #9ff9089f
 def _describe(
     strategy: Strategy, # What is decided
     data: LesionData, # The data set
@@ -237,7 +238,7 @@ def _environment(
     return {'lesionseg': __version__, 'torch': torch.__version__, 'python': platform.python_version(), 'device': device,
             'processes': accelerator.num_processes, 'threads': torch.get_num_threads(), 'mixed_precision': accelerator.mixed_precision}
 
-# %% ../nbs/05_training.ipynb #9ff9089f
+# %% ../nbs/05_training.ipynb #de084f20
 def _save_checkpoint(
     folder: Path, # The run's folder
     history: pd.DataFrame, # A row for each epoch so far
@@ -268,7 +269,7 @@ def _load_checkpoint(
     accelerator.load_state(str(found[-1]))
     return int(found[-1].name[-4:])
 
-# %% ../nbs/05_training.ipynb #de084f20
+# %% ../nbs/05_training.ipynb #93e45a05
 def _open_run(
     folder: Path, # The run's folder
     described: dict, # What the run is to be, see `_describe`
@@ -283,7 +284,7 @@ def _open_run(
     differ = [f"{key} {flat(old).get(key)} instead of {value}" for key, value in flat(described).items() if flat(old).get(key) != value]
     if differ: raise LesionsegError(f"{folder} holds another run ({differ[0]}): choose another name or delete the folder.")
 
-# %% ../nbs/05_training.ipynb #93e45a05
+# %% ../nbs/05_training.ipynb #bdf4c74b
 class _Live:
     "Shows a run while it trains: a growing table in a notebook, a progress bar in a shell."
     def __init__(self, name, epochs, batches, done, quiet):
@@ -297,7 +298,7 @@ class _Live:
         if self.table: self.table.update(history[[*shown, 'seconds']].round(4))
     def close(self): self.bar.close()
 
-# %% ../nbs/05_training.ipynb #bdf4c74b
+# %% ../nbs/05_training.ipynb #56502dd9
 class FrozenFeatures(Dataset):
     "What an encoder of which all is frozen makes of each picture, computed once, with the masks."
     def __init__(self,
@@ -320,7 +321,7 @@ class FrozenFeatures(Dataset):
         masks, bottleneck, *skips = (part[positions] for part in self.parts)
         return (bottleneck, skips), masks
 
-# %% ../nbs/05_training.ipynb #56502dd9
+# %% ../nbs/05_training.ipynb #7626c857
 MAX_CACHED = 2**32 # Bytes of features that are kept in memory; data sets with more are encoded anew in every epoch
 
 def _encode_once(
@@ -334,6 +335,7 @@ def _encode_once(
     if sum(part.nbytes for part in one.parts)*sum(map(len, parts)) > MAX_CACHED: return parts
     return tuple(FrozenFeatures(model, part) for part in parts)
 
+# %% ../nbs/05_training.ipynb #04eff97f
 def _prepare(
     strategy: Strategy, # How to train
     model: LesionSegmenter, # What to train
@@ -350,7 +352,7 @@ def _prepare(
     batches = [DataLoader(train, batch, shuffle=True, generator=shuffler, collate_fn=collate), DataLoader(valid, batch, collate_fn=collate)]
     return *accelerator.prepare(model, make_optimizer(model, strategy), *batches), shuffler
 
-# %% ../nbs/05_training.ipynb #7626c857
+# %% ../nbs/05_training.ipynb #108f5f93
 def _seed_epoch(
     seed: int, # Of the run
     epoch: int, # From 1
@@ -361,7 +363,17 @@ def _seed_epoch(
     set_seed(1_000_000*seed + 1000*epoch + process)
     shuffler.manual_seed(1_000_000*seed + epoch)
 
-# %% ../nbs/05_training.ipynb #04eff97f
+# %% ../nbs/05_training.ipynb #d0a1e2d9
+def _check_loss(
+    scores: dict, # Of an epoch
+    folder: Path, # The run's folder, for the message
+    epoch: int, # From 1, for the message
+):
+    "Raise `LesionsegError` if a loss is no longer a number."
+    if not math.isfinite(scores['train_loss'] + scores['valid_loss']):
+        raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; earlier epochs are kept.")
+
+# %% ../nbs/05_training.ipynb #962f2018
 def _fit(
     strategy: Strategy, # How to train
     folder: Path, # The run's folder
@@ -381,13 +393,11 @@ def _fit(
             start = time.perf_counter()
             _seed_epoch(seed, epoch, accelerator.process_index, shuffler)
             factor = lambda share: rate_factor((epoch - 1 + share)/strategy.epochs, strategy.schedule)
-            small = epoch <= strategy.small_share*strategy.epochs
-            train = train_epoch(model, batches, optimizer, accelerator, live.batch, strategy.loss, factor, small)
+            train = train_epoch(model, batches, optimizer, accelerator, live.batch, strategy.loss, factor, epoch <= strategy.small_share*strategy.epochs)
             train_seconds = time.perf_counter() - start
             valid = validate_epoch(model, valid_batches, accelerator)
-            if not math.isfinite(train['loss'] + valid['loss']):
-                raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; earlier epochs are kept.")
             scores = {f'{part}_{key}': value for part, means in (('train', train), ('valid', valid)) for key, value in means.items()}
+            _check_loss(scores, folder, epoch)
             rows.append({'epoch': epoch, **scores, 'train_seconds': train_seconds, 'seconds': time.perf_counter() - start})
             history = pd.DataFrame(rows).set_index('epoch')
             _save_checkpoint(folder, history, accelerator)
@@ -395,7 +405,7 @@ def _fit(
             on_epoch(history)
     finally: live.close()
 
-# %% ../nbs/05_training.ipynb #108f5f93
+# %% ../nbs/05_training.ipynb #7c4efe22
 def _finish(
     folder: Path, # The run's folder
     model: LesionSegmenter, # Trained
@@ -407,7 +417,7 @@ def _finish(
     scores = score_images(predict(folded(model), images), masks, test.ids)
     with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
 
-# %% ../nbs/05_training.ipynb #d0a1e2d9
+# %% ../nbs/05_training.ipynb #32997b8d
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
