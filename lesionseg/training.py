@@ -401,8 +401,7 @@ def _fit(
             rows.append({'epoch': epoch, **scores, 'train_seconds': train_seconds, 'seconds': time.perf_counter() - start})
             history = pd.DataFrame(rows).set_index('epoch')
             _save_checkpoint(folder, history, accelerator)
-            live.epoch(history)
-            on_epoch(history)
+            live.epoch(history); on_epoch(history)
     finally: live.close()
 
 # %% ../nbs/05_training.ipynb #7c4efe22
