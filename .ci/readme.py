@@ -22,15 +22,16 @@ def render():
 
 
 def stale():
-    "The files that are not what index.ipynb says."
+    "The files that are not what index.ipynb says, with what they should hold; None for a figure that it no longer shows."
     text, outputs = render()
     files = {root/'README.md': text.encode(), **{root/name: data for name, data in outputs.items()}}
-    return {path: data for path, data in files.items() if not path.exists() or path.read_bytes() != data}
+    gone = {path: None for path in figures.glob('readme_*') if path not in files}
+    return gone | {path: data for path, data in files.items() if not path.exists() or path.read_bytes() != data}
 
 
 if __name__ == '__main__':
     changed = stale()
     if '--check' not in sys.argv:
         figures.mkdir(exist_ok=True)
-        for path, data in changed.items(): path.write_bytes(data)
+        for path, data in changed.items(): path.unlink() if data is None else path.write_bytes(data)
     elif changed: sys.exit(f"{', '.join(path.name for path in changed)} is not what nbs/index.ipynb says: run python .ci/readme.py.")
