@@ -133,7 +133,7 @@ def evaluate(
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
     size: int=128, # Side of the square pictures in pixels, a multiple of 32
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
-    flips: store_true=False, # Predict each picture and its three mirror images, and take the mean? Takes four times as long
+    flips: store_true=False, # Predict each picture in its eight mirror images and turns, and take the mean? Takes eight times as long
     tidied: store_true=False, # Keep only the largest region of each mask, and fill its holes?
     own_size: store_true=False, # Score IoU also at each mask's own size, as leaderboards do? Takes longer
     out: str=None, # A .csv file for the scores of each picture; default none is written

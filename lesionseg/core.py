@@ -51,3 +51,6 @@ def keep_memory():
     library = ctypes.CDLL(None)
     library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     library.mallopt(M_MMAP_MAX, 0)
+
+# %% ../nbs/00_core.ipynb #12ce2390
+os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1') # transparent huge pages

@@ -120,7 +120,7 @@ def read_image(
 ) -> np.ndarray: # uint8, height × width × 3
     "Read a picture as RGB. Raises `LesionsegError` naming the file if that cannot be done rightly."
     path = Path(path)
-    image = _to_rgb(_load(path, size and 2*size), path)
+    image = _to_rgb(_load(path, size and size*3//2), path)
     if size: image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3)
     return np.asarray(image)
 
@@ -133,11 +133,13 @@ def read_mask(
     path = Path(path)
     mask = _load(path)
     if mask.mode != 'L' or mask.has_transparency_data: mask = _to_rgb(mask, path).convert('L')
-    values = np.flatnonzero(mask.histogram())
-    if not set(values) <= {0, values[-1]} or values[-1] not in (0, 1, 255):
-        raise LesionsegError(f"{path} holds {len(values)} grey values and should hold two, 0 and 255: save it as black and white, and not as JPEG.")
-    if values[-1] == 0: raise LesionsegError(f"{path} is all background: mark the lesion or remove the pair.")
-    if size: mask = mask.point(lambda value: 255 if value else 0).resize((size, size), Image.Resampling.BOX)
+    white = mask.getextrema()[1]
+    if white not in (0, 1, 255) or np.subtract(mask, 1, dtype='uint8').min() < white - 1:
+        values = np.count_nonzero(mask.histogram())
+        raise LesionsegError(f"{path} holds {values} grey values and should hold two, 0 and 255: save it as black and white, and not as JPEG.")
+    if white == 0: raise LesionsegError(f"{path} is all background: mark the lesion or remove the pair.")
+    if white == 1: mask = mask.point(lambda value: 255*value)
+    if size: mask = mask.resize((size, size), Image.Resampling.BOX)
     return (np.asarray(mask) > (127 if size else 0)).astype('uint8')
 
 # %% ../nbs/01_dataset.ipynb #19dd031d
@@ -160,7 +162,7 @@ def _fingerprint(
     size: int, # Side of the square, in pixels
 ) -> str: # 16 hexadecimal digits
     "A fingerprint of the files as they are now: names, lengths, times of change."
-    digest = hashlib.sha256(f'pixels v1 {size}'.encode())
+    digest = hashlib.sha256(f'pixels v2 {size}'.encode())
     for pair in pairs:
         for file in (pair.image, pair.mask):
             stat = file.stat()
@@ -220,14 +222,18 @@ class LesionDataset(Dataset):
         transform=None, # Takes a batch of pictures and one of masks and gives both back, as `augment` does
     ): self.pixels, self.ids, self.transform = pixels, list(ids), transform
     def __len__(self): return len(self.ids)
+    def batch(self,
+        positions: list[int], # Which pictures
+    ) -> tuple[torch.Tensor, torch.Tensor]: # Pictures, number × 3 × height × width in [0, 1]; masks, number × 1 × height × width in {0, 1}
+        "The pictures and masks at `positions` as two tensors, transformed together."
+        both = torch.from_numpy(self.pixels[list(positions)]).permute(0, 3, 1, 2)
+        images, masks = both[:, :3].float().div_(255), both[:, 3:].float()
+        return self.transform(images, masks) if self.transform else (images, masks)
     def __getitems__(self,
         positions: list[int], # Those of a batch
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]: # For each a picture 3 × height × width in [0, 1] and a mask 1 × height × width in {0, 1}
-        "The pictures and masks at `positions`, transformed together; a `DataLoader` asks for its batches this way."
-        both = torch.from_numpy(self.pixels[list(positions)]).permute(0, 3, 1, 2)
-        images, masks = both[:, :3].float()/255, both[:, 3:].float()
-        if self.transform: images, masks = self.transform(images, masks)
-        return list(zip(images, masks))
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]: # For each position what `dataset[i]` gives
+        "The pictures and masks one by one, as a plain `DataLoader` asks for them."
+        return list(zip(*self.batch(positions)))
     def __getitem__(self,
         i: int, # Position
     ) -> tuple[torch.Tensor, torch.Tensor]: # Picture 3 × height × width in [0, 1]; mask 1 × height × width in {0, 1}
@@ -243,8 +249,7 @@ def stack(
     positions = range(len(dataset)) if positions is None else positions
     for i in positions:
         if not 0 <= i < len(dataset): raise LesionsegError(f"There is no picture {i}: choose from 0 to {len(dataset)-1}.")
-    images, masks = zip(*dataset.__getitems__(positions))
-    return torch.stack(images), torch.stack(masks)
+    return dataset.batch(positions)
 
 # %% ../nbs/01_dataset.ipynb #2ac68b86
 from fastcore.basics import patch

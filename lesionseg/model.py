@@ -290,8 +290,9 @@ def predict_flips(
     model: LesionSegmenter, # The network
     images: torch.Tensor, # number × 3 × height × width, in [0, 1]
 ) -> torch.Tensor: # Probabilities, number × 1 × height × width, in [0, 1], on the CPU
-    "The mean of `predict` over a picture and its three mirror images."
-    return sum(predict(model, images.flip(axes)).flip(axes) for axes in ((), (2,), (3,), (2, 3)))/4
+    "The mean of `predict` over a picture's eight poses: as it is, mirrored across, down and both, and the same with rows and columns exchanged."
+    def mirrored(images): return sum(predict(model, images.flip(axes)).flip(axes) for axes in ((), (2,), (3,), (2, 3)))
+    return (mirrored(images) + mirrored(images.mT).mT)/8
 
 # %% ../nbs/04_model.ipynb #5bff31ce
 def tidy(

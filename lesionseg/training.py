@@ -26,7 +26,7 @@ from tqdm import tqdm
 from . import __version__
 from .core import LesionsegError, keep_memory, set_seed, written_whole
 from .dataset import LesionData, LesionDataset, augment, load_data, stack
-from .metrics import dice, iou, score_images, soft_dice, soft_iou
+from .metrics import iou, score_images, soft_iou
 from .model import FREEZING, LesionSegmenter, folded, load_encoder_weights, load_model, predict, save_model
 
 # %% ../nbs/05_training.ipynb #25711a6b
@@ -78,7 +78,8 @@ def measure(
     logits = logits.float()
     loss = binary_cross_entropy_with_logits(logits, masks, reduction='none').flatten(1).mean(1)
     probability = logits.sigmoid()
-    return torch.stack([loss, *(f(probability, masks) for f in (soft_iou, soft_dice, iou, dice))], dim=1)
+    soft, hard = soft_iou(probability, masks), iou(probability, masks)
+    return torch.stack([loss, soft, 2*soft/(1 + soft), hard, 2*hard/(1 + hard)], dim=1)
 
 # %% ../nbs/05_training.ipynb #f975871c
 def make_accelerator() -> Accelerator:
@@ -314,10 +315,10 @@ class FrozenFeatures(Dataset):
             if start == 0: self.parts = [torch.empty(len(dataset), *part.shape[1:]) for part in batch]
             for whole, part in zip(self.parts, batch): whole[start:start+len(part)] = part
     def __len__(self): return len(self.parts[0])
-    def __getitems__(self,
-        positions: list[int], # Those of a batch
+    def batch(self,
+        positions: list[int], # Which pictures
     ) -> tuple: # What `LesionSegmenter.encode` gives, and the masks
-        "The features and masks at `positions`, as one batch."
+        "The features and masks at `positions`."
         masks, bottleneck, *skips = (part[positions] for part in self.parts)
         return (bottleneck, skips), masks
 
@@ -336,6 +337,21 @@ def _encode_once(
     return tuple(FrozenFeatures(model, part) for part in parts)
 
 # %% ../nbs/05_training.ipynb #04eff97f
+class _Batches(Dataset):
+    "A data set that gives whole batches to a `DataLoader` that leaves them as they are."
+    def __init__(self, dataset): self.dataset = dataset
+    def __len__(self): return len(self.dataset)
+    def __getitems__(self, positions): return self.dataset.batch(positions)
+
+def _loader(
+    dataset: LesionDataset|FrozenFeatures, # What to take batches from
+    batch_size: int, # Pictures in each
+    **options, # Of `DataLoader`
+) -> DataLoader:
+    "Batches of a data set, each cut out as a whole."
+    return DataLoader(_Batches(dataset), batch_size, collate_fn=lambda batch: batch, **options)
+
+# %% ../nbs/05_training.ipynb #108f5f93
 def _prepare(
     strategy: Strategy, # How to train
     model: LesionSegmenter, # What to train
@@ -347,12 +363,11 @@ def _prepare(
     model = model.freeze(strategy.frozen).to(accelerator.device, memory_format=torch.channels_last)
     train = LesionDataset(train.pixels, train.ids, augment if strategy.augment else None)
     train, valid = _encode_once(model, strategy, (train, valid))
-    collate = (lambda batch: batch) if isinstance(train, FrozenFeatures) else None # features come as a batch already
     shuffler, batch = torch.Generator(), math.ceil(strategy.batch_size/accelerator.num_processes)
-    batches = [DataLoader(train, batch, shuffle=True, generator=shuffler, collate_fn=collate), DataLoader(valid, batch, collate_fn=collate)]
+    batches = _loader(train, batch, shuffle=True, generator=shuffler), _loader(valid, batch)
     return *accelerator.prepare(model, make_optimizer(model, strategy), *batches), shuffler
 
-# %% ../nbs/05_training.ipynb #108f5f93
+# %% ../nbs/05_training.ipynb #d0a1e2d9
 def _seed_epoch(
     seed: int, # Of the run
     epoch: int, # From 1
@@ -363,7 +378,7 @@ def _seed_epoch(
     set_seed(1_000_000*seed + 1000*epoch + process)
     shuffler.manual_seed(1_000_000*seed + epoch)
 
-# %% ../nbs/05_training.ipynb #d0a1e2d9
+# %% ../nbs/05_training.ipynb #962f2018
 def _check_loss(
     scores: dict, # Of an epoch
     folder: Path, # The run's folder, for the message
@@ -373,7 +388,7 @@ def _check_loss(
     if not math.isfinite(scores['train_loss'] + scores['valid_loss']):
         raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; earlier epochs are kept.")
 
-# %% ../nbs/05_training.ipynb #962f2018
+# %% ../nbs/05_training.ipynb #7c4efe22
 def _fit(
     strategy: Strategy, # How to train
     folder: Path, # The run's folder
@@ -404,7 +419,7 @@ def _fit(
             live.epoch(history); on_epoch(history)
     finally: live.close()
 
-# %% ../nbs/05_training.ipynb #7c4efe22
+# %% ../nbs/05_training.ipynb #32997b8d
 def _finish(
     folder: Path, # The run's folder
     model: LesionSegmenter, # Trained
@@ -416,7 +431,7 @@ def _finish(
     scores = score_images(predict(folded(model), images), masks, test.ids)
     with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
 
-# %% ../nbs/05_training.ipynb #32997b8d
+# %% ../nbs/05_training.ipynb #823dd0a3
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
