@@ -35,7 +35,7 @@ def written_whole(
         if path.parent.is_dir(): temporary.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #12ce2390
-os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1') # transparent huge pages
+if 'THP_MEM_ALLOC_ENABLE' not in os.environ: os.environ['THP_MEM_ALLOC_ENABLE'] = '1' # transparent huge pages
 
 # %% ../nbs/00_core.ipynb #20500295
 def keep_memory():
