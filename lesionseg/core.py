@@ -34,9 +34,6 @@ def written_whole(
     finally:
         if path.parent.is_dir(): temporary.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #12ce2390
-if 'THP_MEM_ALLOC_ENABLE' not in os.environ: os.environ['THP_MEM_ALLOC_ENABLE'] = '1' # transparent huge pages
-
 # %% ../nbs/00_core.ipynb #20500295
 def keep_memory():
     "Let this process keep freed memory for reuse (mallopt of the GNU C library; elsewhere nothing happens)."
