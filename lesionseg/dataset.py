@@ -18,7 +18,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from .core import LesionsegError, written_whole
+from .core import LesionsegError, keep_memory, written_whole
 
 # %% ../nbs/01_dataset.ipynb #dd63a37b
 @dataclass(frozen=True)
@@ -133,13 +133,14 @@ def read_mask(
     path = Path(path)
     mask = _load(path)
     if mask.mode != 'L' or mask.has_transparency_data: mask = _to_rgb(mask, path).convert('L')
-    white = mask.getextrema()[1]
-    if white not in (0, 1, 255) or np.subtract(mask, 1, dtype='uint8').min() < white - 1:
+    signed = np.asarray(mask).view('int8')
+    low, high = signed.min(), signed.max()
+    if not (-1 <= low <= high <= 0 or 0 <= low <= high <= 1):
         values = np.count_nonzero(mask.histogram())
         raise LesionsegError(f"{path} holds {values} grey values and should hold two, 0 and 255: save it as black and white, and not as JPEG.")
-    if white == 0: raise LesionsegError(f"{path} is all background: mark the lesion or remove the pair.")
-    if white == 1: mask = mask.point(lambda value: 255*value)
-    if size: mask = mask.resize((size, size), Image.Resampling.BOX)
+    if low == high == 0: raise LesionsegError(f"{path} is all background: mark the lesion or remove the pair.")
+    if high == 1: mask = mask.point(lambda value: 255*value)
+    if size: mask = mask.resize((size, size), Image.Resampling.BOX, reducing_gap=3)
     return (np.asarray(mask) > (127 if size else 0)).astype('uint8')
 
 # %% ../nbs/01_dataset.ipynb #19dd031d
@@ -162,7 +163,7 @@ def _fingerprint(
     size: int, # Side of the square, in pixels
 ) -> str: # 16 hexadecimal digits
     "A fingerprint of the files as they are now: names, lengths, times of change."
-    digest = hashlib.sha256(f'pixels v2 {size}'.encode())
+    digest = hashlib.sha256(f'pixels v3 {size}'.encode())
     for pair in pairs:
         for file in (pair.image, pair.mask):
             stat = file.stat()
@@ -177,6 +178,7 @@ def _write_cache(
     batch: int=64, # How many are held in memory at a time
 ):
     "Decode `pairs` in parallel into one .npy file of shape number × size × size × 4."
+    keep_memory()
     header = {'descr': '|u1', 'fortran_order': False, 'shape': (len(pairs), size, size, 4)}
     with (written_whole(path) as temporary, open(temporary, 'wb') as file, ThreadPoolExecutor(os.cpu_count()) as pool,
           tqdm(total=len(pairs), desc='Decoding pictures', unit='picture', leave=False, delay=1) as progress):

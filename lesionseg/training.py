@@ -6,7 +6,7 @@
 __all__ = ['PROTOCOLS', 'LOSSES', 'SCHEDULES', 'FEATURE_EXTRACTION', 'FINE_TUNING', 'STRATEGIES', 'OURS', 'MODES', 'MEASURES',
            'MAX_CACHED', 'Strategy', 'measure', 'make_accelerator', 'segmentation_loss', 'rate_factor', 'smaller',
            'train_epoch', 'validate_epoch', 'make_optimizer', 'protocol_parts', 'Run', 'find_runs', 'FrozenFeatures',
-           'train_run']
+           'lay_out', 'train_run']
 
 # %% ../nbs/05_training.ipynb #b9894f6a
 import json, math, platform, shutil, time
@@ -352,6 +352,17 @@ def _loader(
     return DataLoader(_Batches(dataset), batch_size, collate_fn=lambda batch: batch, **options)
 
 # %% ../nbs/05_training.ipynb #108f5f93
+def lay_out(
+    model: LesionSegmenter, # Is changed
+) -> LesionSegmenter: # The same one: same function, same gradients, faster to train on a CPU
+    "Arrange what a model keeps in memory for training."
+    for layer in model.encoder.modules():
+        if isinstance(layer, torch.nn.ReLU6): layer.inplace = False
+    narrow = model.decoder.blocks[-1][1]
+    narrow.register_forward_pre_hook(lambda norm, inputs: (inputs[0].contiguous(),))
+    return model.to(memory_format=torch.channels_last)
+
+# %% ../nbs/05_training.ipynb #d0a1e2d9
 def _prepare(
     strategy: Strategy, # How to train
     model: LesionSegmenter, # What to train
@@ -360,14 +371,14 @@ def _prepare(
     accelerator: Accelerator, # Where it runs
 ) -> tuple: # Model, optimiser, training batches, validation batches, and the generator that shuffles
     "Everything the loop needs, on its device."
-    model = model.freeze(strategy.frozen).to(accelerator.device, memory_format=torch.channels_last)
+    model = lay_out(model.freeze(strategy.frozen)).to(accelerator.device)
     train = LesionDataset(train.pixels, train.ids, augment if strategy.augment else None)
     train, valid = _encode_once(model, strategy, (train, valid))
     shuffler, batch = torch.Generator(), math.ceil(strategy.batch_size/accelerator.num_processes)
     batches = _loader(train, batch, shuffle=True, generator=shuffler), _loader(valid, batch)
     return *accelerator.prepare(model, make_optimizer(model, strategy), *batches), shuffler
 
-# %% ../nbs/05_training.ipynb #d0a1e2d9
+# %% ../nbs/05_training.ipynb #962f2018
 def _seed_epoch(
     seed: int, # Of the run
     epoch: int, # From 1
@@ -378,7 +389,7 @@ def _seed_epoch(
     set_seed(1_000_000*seed + 1000*epoch + process)
     shuffler.manual_seed(1_000_000*seed + epoch)
 
-# %% ../nbs/05_training.ipynb #962f2018
+# %% ../nbs/05_training.ipynb #7c4efe22
 def _check_loss(
     scores: dict, # Of an epoch
     folder: Path, # The run's folder, for the message
@@ -388,7 +399,7 @@ def _check_loss(
     if not math.isfinite(scores['train_loss'] + scores['valid_loss']):
         raise LesionsegError(f"{folder}: the loss was no longer a number in epoch {epoch}: lower the learning rates; earlier epochs are kept.")
 
-# %% ../nbs/05_training.ipynb #7c4efe22
+# %% ../nbs/05_training.ipynb #32997b8d
 def _fit(
     strategy: Strategy, # How to train
     folder: Path, # The run's folder
@@ -419,7 +430,7 @@ def _fit(
             live.epoch(history); on_epoch(history)
     finally: live.close()
 
-# %% ../nbs/05_training.ipynb #32997b8d
+# %% ../nbs/05_training.ipynb #823dd0a3
 def _finish(
     folder: Path, # The run's folder
     model: LesionSegmenter, # Trained
@@ -431,7 +442,7 @@ def _finish(
     scores = score_images(predict(folded(model), images), masks, test.ids)
     with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
 
-# %% ../nbs/05_training.ipynb #823dd0a3
+# %% ../nbs/05_training.ipynb #d8099d92
 def train_run(
     strategy: Strategy, # How to train
     data: LesionData, # What to train on
