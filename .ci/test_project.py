@@ -116,7 +116,10 @@ def wait_for_epoch(process, out, epoch):
     raise AssertionError('took too long')
 
 
-def start(*command): return subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(*command):
+    "A process that can be interrupted, even if these tests run in the background, where Ctrl-C is ignored."
+    return subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
 
 
 def test_killed_run_resumes_exactly(data, tmp_path):
