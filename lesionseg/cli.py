@@ -45,10 +45,10 @@ def _say(
 
 def _data(
     data: str|None, # Folder; None: `LESIONSEG_DATA`, or the built-in pictures
-    size: int=128, # Side of the square pictures in pixels, a multiple of 32
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32 from 64 on
 ) -> LesionData:
     "The data set that was asked for. Raises `LesionsegError` for a size that the network cannot take."
-    if size < 32 or size % 32: raise LesionsegError(f"size is {size}: choose a multiple of 32, for example 128.")
+    if size < 64 or size % 32: raise LesionsegError(f"size is {size}: choose a multiple of 32 from 64 on, for example 128.")
     root = data or os.environ.get('LESIONSEG_DATA')
     with make_accelerator().main_process_first(): loaded = load_data(root or synthetic_dataset(), size)
     if not root: loaded.name = 'built-in'
@@ -70,7 +70,7 @@ def download(
     out: str='data/isic2016', # Folder to put the data set in, about 840 MB
 ):
     "Download ISIC 2016 (900 training and 379 test pictures with masks). An interrupted download goes on; a finished one is not repeated."
-    root = download_isic2016(out)
+    root = download_isic2016(out).resolve()
     print(f"ISIC 2016 is in {root}. To use it:  export LESIONSEG_DATA={root}")
 
 # %% ../nbs/08_cli.ipynb #314af0c3
@@ -112,7 +112,7 @@ def train(
     batch_size: int=None, # Pictures a step; default the strategy's own, as published 45
     seed: int=0, # The same seed on the same machine gives the same run
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
-    size: int=128, # Side of the square pictures in pixels, a multiple of 32
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32 from 64 on
     weights: str=None, # Of the encoder: imagenet, none or a file; default $LESIONSEG_WEIGHTS, else imagenet
     out: str=None, # Run folder; default runs/DATA/MODE-seedN
     normalize: store_true=False, # Normalise the input as ImageNet was? The published experiment did not
@@ -131,7 +131,7 @@ def train(
 def evaluate(
     model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
-    size: int=128, # Side of the square pictures in pixels, a multiple of 32
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32 from 64 on
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
     flips: store_true=False, # Predict each picture in its eight mirror images and turns, and take the mean? Takes eight times as long
     tidied: store_true=False, # Keep only the largest region of each mask, and fill its holes?
@@ -158,15 +158,17 @@ def visualize(
     model_path: Param('A run folder or its model.safetensors', str, required=True)=None,
     compare_model: str=None, # A second one, to be drawn beside it
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
-    size: int=128, # Side of the square pictures in pixels, a multiple of 32
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32 from 64 on
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
     indices: Param('Test pictures to draw, from 0; default six from the worst to the best', int, nargs='+')=None,
     out: str='gallery.png', # The picture to write: .png, .pdf or .svg
 ):
     "Draw test pictures with their masks and predictions."
-    paths, data = [model_path] + ([compare_model] if compare_model else []), _data(data, size)
+    if Path(out).suffix not in ('.png', '.pdf', '.svg'): raise LesionsegError(f"{out} is no picture that can be written: choose a name that ends in .png, .pdf or .svg.")
+    paths, data = [Path(path) for path in (model_path, compare_model) if path], _data(data, size)
     images, masks = stack(data.test)
-    names = [f'{i}. {Path(path).stem}' if compare_model else Path(path).stem for i, path in enumerate(paths, 1)]
+    names = [(path.parent if path.suffix == '.safetensors' else path).name for path in paths]
+    if compare_model: names = [f'{i}. {name}' for i, name in enumerate(names, 1)]
     predictions = {name: predict(load_model(path), images) for name, path in zip(names, paths)}
     first = next(iter(predictions.values()))
     chosen = spread(iou(first, masks, threshold).numpy()) if indices is None else indices
@@ -184,7 +186,7 @@ def compare(
     batch_size: int=None, # Pictures a step; default each strategy's own, as published 45
     seeds: Param('A run of each strategy for each of these; default 0', int, nargs='+')=None,
     data: str=None, # Folder with train, train_masks, test, test_masks; default $LESIONSEG_DATA, else the built-in pictures
-    size: int=128, # Side of the square pictures in pixels, a multiple of 32
+    size: int=128, # Side of the square pictures in pixels, a multiple of 32 from 64 on
     weights: str=None, # Of the encoder: imagenet, none or a file; default $LESIONSEG_WEIGHTS, else imagenet
     out: str=None, # Folder for the runs, the table, the figures and the report; default runs/DATA
     threshold: float=.5, # For the gallery, 0 to 1

@@ -183,6 +183,7 @@ def write_comparison(
     with written_whole(path/'table.csv') as temporary: table.to_csv(temporary, float_format='%.6f')
     save_figure(plot_curves(runs), path/'curves.png')
     save_figure(plot_scores(runs), path/'scores.png')
+    for stale in 'gallery.png', 'thresholds.png', 'thresholds.csv': (path/stale).unlink(missing_ok=True) # of an earlier call
     if test is not None: _write_pictures([group[0] for group in by_strategy(runs).values()], test, path, threshold)
     return table
 

@@ -106,7 +106,7 @@ def report_html(
     title = ' and '.join(dict.fromkeys(html.escape(run.name) for run in runs))
     return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{_STYLE}</style></head><body>
-<h1>{title.capitalize()}: a comparison</h1>{_facts(runs)}<h2>The table</h2>{_table(comparison_table(runs).drop(columns='protocol'))}
+<h1>{title[:1].upper() + title[1:]}: a comparison</h1>{_facts(runs)}<h2>The table</h2>{_table(comparison_table(runs).drop(columns='protocol'))}
 <h2>Is the difference real?</h2>{shown['summary.png']}{_statistics(runs)}<h2>On the way there</h2>{shown['curves.png']}
 <h2>Picture by picture</h2>{shown['scores.png']}{shown['gallery.png']}{'<h2>The threshold</h2>' if shown['thresholds.png'] else ''}{shown['thresholds.png']}
 <h2>How to read the numbers</h2>{_READING}<p class="small">Written by lesionseg. Not a medical device.</p></body></html>"""

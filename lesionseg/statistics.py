@@ -93,7 +93,7 @@ def verdict(
             f"{'higher' if difference >= 0 else 'lower'} than that of {first} (95 % interval {low:+.3f} to {high:+.3f})")
     if low <= 0 <= high: text += "; zero lies inside, so this experiment does not decide which is better."
     else: text += f"; it scores higher on {pair.better} pictures and lower on {pair.worse}."
-    return text + (" With one run each, how much another seed would change is not in this interval." if max(seeds) == 1 else "")
+    return text + (" Of a strategy with one run, how much another seed would change is not in this interval." if min(seeds) == 1 else "")
 
 # %% ../nbs/06_statistics.ipynb #de3665ef
 def summary(

@@ -27,7 +27,7 @@ from . import __version__
 from .core import LesionsegError, keep_memory, set_seed, written_whole
 from .dataset import LesionData, LesionDataset, augment, load_data, stack
 from .metrics import iou, score_images, soft_iou
-from .model import FREEZING, LesionSegmenter, folded, load_encoder_weights, load_model, predict, save_model
+from .model import FREEZING, VARIANTS, LesionSegmenter, folded, load_encoder_weights, load_model, predict, save_model
 
 # %% ../nbs/05_training.ipynb #25711a6b
 PROTOCOLS = 'published', 'sealed' # How validation pictures are found, see `Strategy.protocol`
@@ -50,12 +50,17 @@ class Strategy:
     schedule: str='constant' # Of both learning rates: 'constant' or 'one-cycle'
     weight_decay: float=0. # Of AdamW, at least 0; 0 is plain Adam
     logit_scale: float=1. # Standard deviation of the logits before training, above 0
+    variant: str='published' # Of the decoder: 'published' or 'wide'
     small_share: float=0. # Share of the run, from its start, that learns from smaller pictures (see `smaller`), 0 to 1
     protocol: str='sealed' # 'sealed': validate on a part of train; 'published': train on all of it and validate on test
     def __post_init__(self):
         for name, low, value in ('epochs', 1, self.epochs), ('batch_size', 2, self.batch_size):
             if value < low: raise LesionsegError(f"{name} is {value}: it must be at least {low}.")
-        for name, options in ('frozen', FREEZING), ('protocol', PROTOCOLS), ('loss', LOSSES), ('schedule', SCHEDULES):
+        for name, allowed, what in (('dropout', 0 <= self.dropout < 1, 'from 0 to below 1'), ('small_share', 0 <= self.small_share <= 1, 'from 0 to 1'),
+                                    ('encoder_lr', self.encoder_lr > 0, 'above 0'), ('decoder_lr', self.decoder_lr > 0, 'above 0'),
+                                    ('logit_scale', self.logit_scale > 0, 'above 0'), ('weight_decay', self.weight_decay >= 0, 'at least 0')):
+            if not allowed: raise LesionsegError(f"{name} is {getattr(self, name)}: it must be {what}.")
+        for name, options in ('frozen', FREEZING), ('protocol', PROTOCOLS), ('loss', LOSSES), ('schedule', SCHEDULES), ('variant', VARIANTS):
             if getattr(self, name) not in options:
                 raise LesionsegError(f"{name} is '{getattr(self, name)}': choose one of {', '.join(options)}.")
 
@@ -100,10 +105,9 @@ def segmentation_loss(
 def rate_factor(
     progress: float, # Share of the run that is over, 0 to 1
     schedule: str='one-cycle', # One of `SCHEDULES`
-    warm_up: float=.3, # Share of the run in which the rate goes up, 0 to 1
-    start: float=.04, # Factor at the start
 ) -> float: # What a learning rate is multiplied by, 0 to 1
-    "One cycle: half a cosine wave up to 1, half a wave down to 0."
+    "One cycle: half a cosine wave up from 0.04 to 1 in the first three tenths of the run, half a wave down to 0."
+    start, warm_up = .04, .3
     if schedule == 'constant': return 1.
     if progress < warm_up: return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
     return (1 + math.cos(math.pi*(progress - warm_up)/(1 - warm_up)))/2
@@ -112,9 +116,9 @@ def rate_factor(
 def smaller(
     images: torch.Tensor, # number × 3 × height × width, in [0, 1]
     masks: torch.Tensor, # number × 1 × height × width, in {0, 1}
-) -> tuple[torch.Tensor, torch.Tensor]: # The same at about three quarters of the side, a multiple of 32
+) -> tuple[torch.Tensor, torch.Tensor]: # The same at three quarters of the side, or the next multiple of 32 below, at least 32
     "Reduce pictures and masks, the masks so that they stay {0, 1}."
-    side = [32*max(1, round(.75*n/32)) for n in images.shape[2:]]
+    side = [max(32, 3*n//4//32*32) for n in images.shape[2:]]
     return interpolate(images, side, mode='bilinear', antialias=True), (interpolate(masks, side, mode='area') > .5).float()
 
 # %% ../nbs/05_training.ipynb #05de4133
@@ -358,8 +362,8 @@ def lay_out(
     "Arrange what a model keeps in memory for training."
     for layer in model.encoder.modules():
         if isinstance(layer, torch.nn.ReLU6): layer.inplace = False
-    narrow = model.decoder.blocks[-1][1]
-    narrow.register_forward_pre_hook(lambda norm, inputs: (inputs[0].contiguous(),))
+    last = model.decoder.blocks[-1][1]
+    if last.num_features == 3: last.register_forward_pre_hook(lambda norm, inputs: (inputs[0].contiguous(),))
     return model.to(memory_format=torch.channels_last)
 
 # %% ../nbs/05_training.ipynb #d0a1e2d9
@@ -438,8 +442,9 @@ def _finish(
 ):
     "Save the model, and last of all its scores on the test pictures."
     save_model(model, folder/'model.safetensors')
+    saved = folded(load_model(folder)).to(next(model.parameters()).device) # what a reader will load, in full precision
     images, masks = stack(test)
-    scores = score_images(predict(folded(model), images), masks, test.ids)
+    scores = score_images(predict(saved, images), masks, test.ids)
     with written_whole(folder/'scores.csv') as temporary: scores.to_csv(temporary)
 
 # %% ../nbs/05_training.ipynb #d8099d92
@@ -457,7 +462,7 @@ def train_run(
     accelerator, folder, parts = make_accelerator(), Path(path), protocol_parts(data, strategy.protocol)
     keep_memory()
     set_seed(seed)
-    model = LesionSegmenter(strategy.normalize, strategy.dropout, strategy.logit_scale)
+    model = LesionSegmenter(strategy.normalize, strategy.dropout, strategy.logit_scale, strategy.variant)
     with accelerator.main_process_first():
         source = load_encoder_weights(model.encoder, weights)
         _open_run(folder, _describe(strategy, data, parts, seed, source), _environment(accelerator))
