@@ -1,5 +1,5 @@
 "What the notebooks cannot test themselves: the repository, the shell, several processes, and processes that are killed."
-import importlib.util, json, os, re, resource, shutil, signal, subprocess, sys, time
+import ast, importlib.util, json, os, re, resource, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
@@ -33,6 +33,13 @@ def test_readme_is_current():
     assert list(readme.stale()) == []
 
 
+def shows(source):
+    "Does a cell end in a value that Jupyter shows?"
+    last = (ast.parse(source).body or [None])[-1]
+    if not isinstance(last, ast.Expr) or source.rstrip().endswith(';') or re.match(r'#\| *(hide|export|slow|eval: false)', source): return False
+    return not isinstance(last.value, ast.Call) or getattr(last.value.func, 'attr', None) in ('round', 'head', 'describe')
+
+
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_reads_well(path):
     "Outputs are there, and none of them is an error, a warning or a path of the machine it ran on."
@@ -40,6 +47,7 @@ def test_notebook_reads_well(path):
     code = [cell for cell in notebook['cells'] if cell['cell_type'] == 'code']
     outputs = [output for cell in code for output in cell['outputs']]
     assert outputs
+    assert [''.join(cell['source'])[-60:] for cell in code if shows(''.join(cell['source'])) and not cell['outputs']] == []
     assert [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'] == []
     assert re.findall(r'/(?:home|root|tmp|Users|work)/.{,40}', json.dumps(outputs)) == []
     assert 'widgets' not in notebook['metadata'] and 'widget-view' not in json.dumps(outputs), 'run python .ci/still.py'
