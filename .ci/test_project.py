@@ -75,6 +75,9 @@ BROKEN = { # a wrong formula: notebook, what is there, what is put in its place
     'augmentation': ('01_dataset', 'angle.cos()*across, -angle.sin()*down', 'angle.cos()*across, angle.sin()*down'),
     'flips': ('04_model', 'predict(model, images.flip(axes)).flip(axes)', 'predict(model, images.flip(axes))'),
     'folding': ('04_model', 'fuse_conv_bn_eval(layer[i-1], layer[i],', 'fuse_conv_bn_eval(layer[i-1], nn.BatchNorm2d(layer[i].num_features).eval(),'),
+    'one run': ('06_statistics', 'if min(seeds) == 1', 'if max(seeds) == 1'),
+    'smaller': ('05_training', 'max(32, 3*n//4//32*32)', 'max(32, n//32*32)'),
+    'cross-examination': ('21_what_is_missing', 'best_threshold(a, masks), best_threshold(b, masks)', 'best_threshold(a, masks), best_threshold(a, masks)'),
     'two levels': ('06_statistics', 'drawn = rng.integers(of_picture.shape[1], size=of_picture.shape)', 'drawn = np.zeros(of_picture.shape, int)'),
 }
 
