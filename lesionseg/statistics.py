@@ -32,13 +32,10 @@ def score_table(
 # %% ../nbs/06_statistics.ipynb #5b985b59
 def bootstrap_interval(
     values: np.ndarray, # A value for each picture
-    resamples: int=10_000, # How often to draw
-    confidence: float=.95, # How much of the means lies inside, 0 to 1
-    seed: int=0, # Of the drawing
 ) -> tuple[float, float]: # Lower and upper end
-    "Percentile bootstrap interval of the mean (Efron & Tibshirani, 1993, chapter 13)."
-    values, rng = np.asarray(values), np.random.default_rng(seed)
-    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(1)
+    "95 % percentile bootstrap interval of the mean, from 10,000 resamples (Efron & Tibshirani, 1993, chapter 13)."
+    values, rng, confidence = np.asarray(values), np.random.default_rng(0), .95
+    means = values[rng.integers(len(values), size=(10_000, len(values)))].mean(1)
     low, high = np.quantile(means, [(1-confidence)/2, (1+confidence)/2])
     return float(low), float(high)
 
@@ -63,12 +60,10 @@ def difference_interval(
     table: pd.DataFrame, # As `score_table` gives it
     first: str, # A strategy
     second: str, # Another
-    resamples: int=10_000, # How often to draw
-    seed: int=0, # Of the drawing
 ) -> tuple[float, float, float]: # Mean difference, second minus first; lower and upper end of its 95 % interval
-    "How much better the second strategy is, with seeds and pictures resampled (two-level bootstrap)."
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(table), [1/len(table)]*len(table), size=resamples)/len(table) # how often each picture is drawn
+    "How much better the second strategy is, with seeds and pictures resampled 10,000 times (two-level bootstrap)."
+    rng = np.random.default_rng(0)
+    weights = rng.multinomial(len(table), [1/len(table)]*len(table), size=10_000)/len(table) # how often each picture is drawn
     means = {}
     for name in first, second:
         of_picture = weights @ table[name].to_numpy() # resamples × seeds
