@@ -172,6 +172,7 @@ def _write_pictures(
     shown = {name: p[chosen] for name, p in predictions.items()}
     save_figure(plot_gallery(images[chosen], masks[chosen], shown, [test.ids[i] for i in chosen], threshold), path/'gallery.png')
 
+# %% ../nbs/06_comparison.ipynb #e611f337
 def write_comparison(
     runs: list[Run], # One or more finished runs
     path: str|Path, # The folder to write to

@@ -34,6 +34,21 @@ PROTOCOLS = 'published', 'sealed' # How validation pictures are found, see `Stra
 LOSSES = 'bce', 'bce+jaccard' # What is made small, see `segmentation_loss`
 SCHEDULES = 'constant', 'one-cycle' # How learning rates change in a run, see `rate_factor`
 
+def _check(
+    strategy, # A `Strategy`
+):
+    "Raise `LesionsegError` for the first field that is out of its range."
+    for name, low, value in ('epochs', 1, strategy.epochs), ('batch_size', 2, strategy.batch_size):
+        if value < low: raise LesionsegError(f"{name} is {value}: it must be at least {low}.")
+    for name, allowed, what in (('dropout', 0 <= strategy.dropout < 1, 'from 0 to below 1'), ('small_share', 0 <= strategy.small_share <= 1, 'from 0 to 1'),
+                                ('encoder_lr', strategy.encoder_lr > 0, 'above 0'), ('decoder_lr', strategy.decoder_lr > 0, 'above 0'),
+                                ('logit_scale', strategy.logit_scale > 0, 'above 0'), ('weight_decay', strategy.weight_decay >= 0, 'at least 0')):
+        if not allowed: raise LesionsegError(f"{name} is {getattr(strategy, name)}: it must be {what}.")
+    for name, options in ('frozen', FREEZING), ('protocol', PROTOCOLS), ('loss', LOSSES), ('schedule', SCHEDULES), ('variant', VARIANTS):
+        if getattr(strategy, name) not in options:
+            raise LesionsegError(f"{name} is '{getattr(strategy, name)}': choose one of {', '.join(options)}.")
+
+# %% ../nbs/05_training.ipynb #54124c09
 @dataclass(frozen=True)
 class Strategy:
     "All that is decided before training begins."
@@ -53,16 +68,7 @@ class Strategy:
     variant: str='published' # Of the decoder: 'published' or 'wide'
     small_share: float=0. # Share of the run, from its start, that learns from smaller pictures (see `smaller`), 0 to 1
     protocol: str='sealed' # 'sealed': validate on a part of train; 'published': train on all of it and validate on test
-    def __post_init__(self):
-        for name, low, value in ('epochs', 1, self.epochs), ('batch_size', 2, self.batch_size):
-            if value < low: raise LesionsegError(f"{name} is {value}: it must be at least {low}.")
-        for name, allowed, what in (('dropout', 0 <= self.dropout < 1, 'from 0 to below 1'), ('small_share', 0 <= self.small_share <= 1, 'from 0 to 1'),
-                                    ('encoder_lr', self.encoder_lr > 0, 'above 0'), ('decoder_lr', self.decoder_lr > 0, 'above 0'),
-                                    ('logit_scale', self.logit_scale > 0, 'above 0'), ('weight_decay', self.weight_decay >= 0, 'at least 0')):
-            if not allowed: raise LesionsegError(f"{name} is {getattr(self, name)}: it must be {what}.")
-        for name, options in ('frozen', FREEZING), ('protocol', PROTOCOLS), ('loss', LOSSES), ('schedule', SCHEDULES), ('variant', VARIANTS):
-            if getattr(self, name) not in options:
-                raise LesionsegError(f"{name} is '{getattr(self, name)}': choose one of {', '.join(options)}.")
+    def __post_init__(self): _check(self)
 
 # %% ../nbs/05_training.ipynb #d2175bf0
 FEATURE_EXTRACTION = Strategy('feature extraction', frozen='weights', protocol='published')
