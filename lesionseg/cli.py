@@ -16,7 +16,7 @@ from fastcore.script import Param, call_parse, store_true
 
 from .comparison import plot_gallery, save_figure, spread
 from .core import LesionsegError, written_whole
-from .dataset import LesionData, find_pairs, load_data, read_mask, stack
+from .dataset import LesionData, load_data, own_masks, stack
 from .download import download_isic2016
 from .metrics import iou, own_size_iou, score_images
 from .model import folded, load_model, predict, predict_flips, tidy_probability
@@ -145,8 +145,7 @@ def evaluate(
     if tidied: probability = tidy_probability(probability, threshold)
     scores = score_images(probability, masks, data.test.ids, threshold)
     if own_size:
-        masks = (read_mask(pair.mask) for pair in find_pairs(data.root, 'test'))
-        scores['iou_own_size'] = own_size_iou(probability, masks, threshold).numpy()
+        scores['iou_own_size'] = own_size_iou(probability, own_masks(data.root, data.test.ids), threshold).numpy()
     print(scores.describe().T[['mean', 'std', 'min', '50%']].rename(columns={'50%': 'median'}).round(4).to_string())
     if out:
         with written_whole(out) as temporary: scores.to_csv(temporary)

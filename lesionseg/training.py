@@ -38,9 +38,8 @@ def _check(
     strategy, # A `Strategy`
 ):
     "Raise `LesionsegError` for the first field that is out of its range."
-    for name, low, value in ('epochs', 1, strategy.epochs), ('batch_size', 2, strategy.batch_size):
-        if value < low: raise LesionsegError(f"{name} is {value}: it must be at least {low}.")
-    for name, allowed, what in (('dropout', 0 <= strategy.dropout < 1, 'from 0 to below 1'), ('small_share', 0 <= strategy.small_share <= 1, 'from 0 to 1'),
+    for name, allowed, what in (('epochs', strategy.epochs >= 1, 'at least 1'), ('batch_size', strategy.batch_size >= 2, 'at least 2'),
+                                ('dropout', 0 <= strategy.dropout < 1, 'from 0 to below 1'), ('small_share', 0 <= strategy.small_share <= 1, 'from 0 to 1'),
                                 ('encoder_lr', strategy.encoder_lr > 0, 'above 0'), ('decoder_lr', strategy.decoder_lr > 0, 'above 0'),
                                 ('logit_scale', strategy.logit_scale > 0, 'above 0'), ('weight_decay', strategy.weight_decay >= 0, 'at least 0')):
         if not allowed: raise LesionsegError(f"{name} is {getattr(strategy, name)}: it must be {what}.")
