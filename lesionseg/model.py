@@ -97,19 +97,14 @@ class LesionSegmenter(nn.Module):
         self.encoder, self.decoder = Encoder(), Decoder(dropout, logit_scale, variant)
         for name, value in ('mean', [.485, .456, .406]), ('std', [.229, .224, .225]):
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
-    def encode(self,
+    def forward(self,
         images: torch.Tensor, # number × 3 × height × width, in [0, 1]; height and width multiples of 32
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]: # Bottleneck and nine skips, as `Encoder` gives them
-        "What the encoder makes of pictures. Raises `LesionsegError` if height or width is no multiple of 32."
+    ) -> torch.Tensor: # Logits, number × 1 × height × width
+        "The logit of each pixel. Raises `LesionsegError` if height or width is no multiple of 32."
         height, width = images.shape[-2:]
         if height % 32 or width % 32:
             raise LesionsegError(f"The picture is {width}×{height} pixels: width and height must be multiples of 32, for example 128×128.")
-        return self.encoder((images - self.mean)/self.std if self.normalize else images)
-    def forward(self,
-        images: torch.Tensor|tuple, # number × 3 × height × width, in [0, 1]; or what `encode` made of it
-    ) -> torch.Tensor: # Logits, number × 1 × height × width
-        "The logit of each pixel."
-        return self.decoder(*(self.encode(images) if torch.is_tensor(images) else images))
+        return self.decoder(*self.encoder((images - self.mean)/self.std if self.normalize else images))
 
 # %% ../nbs/04_model.ipynb #519b98e6
 def layers(

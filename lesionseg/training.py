@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'LOSSES', 'SCHEDULES', 'FEATURE_EXTRACTION', 'FINE_TUNING', 'STRATEGIES', 'OURS', 'MODES', 'MEASURES',
-           'MAX_CACHED', 'Strategy', 'measure', 'make_accelerator', 'segmentation_loss', 'rate_factor', 'smaller',
-           'train_epoch', 'validate_epoch', 'make_optimizer', 'protocol_parts', 'Run', 'find_runs', 'FrozenFeatures',
-           'lay_out', 'train_run']
+           'Strategy', 'measure', 'make_accelerator', 'segmentation_loss', 'rate_factor', 'smaller', 'train_epoch',
+           'validate_epoch', 'make_optimizer', 'protocol_parts', 'Run', 'find_runs', 'lay_out', 'train_run']
 
 # %% ../nbs/05_training.ipynb #b9894f6a
 import json, math, platform, shutil, time
@@ -308,43 +307,6 @@ class _Live:
         if self.table: self.table.update(history[[*shown, 'seconds']].round(4))
     def close(self): self.bar.close()
 
-# %% ../nbs/05_training.ipynb #56502dd9
-class FrozenFeatures(Dataset):
-    "What an encoder of which all is frozen makes of each picture, computed once, with the masks."
-    def __init__(self,
-        model: LesionSegmenter, # Frozen by `freeze('all')`
-        dataset: LesionDataset, # Without a transform
-        batch_size: int=64, # Pictures encoded at a time
-    ):
-        device = next(model.parameters()).device
-        for start in range(0, len(dataset), batch_size):
-            images, masks = stack(dataset, range(start, min(start + batch_size, len(dataset))))
-            with torch.no_grad(): bottleneck, skips = model.encode(images.to(device))
-            batch = [part.cpu() for part in (masks, bottleneck, *skips)]
-            if start == 0: self.parts = [torch.empty(len(dataset), *part.shape[1:]) for part in batch]
-            for whole, part in zip(self.parts, batch): whole[start:start+len(part)] = part
-    def __len__(self): return len(self.parts[0])
-    def batch(self,
-        positions: list[int], # Which pictures
-    ) -> tuple: # What `LesionSegmenter.encode` gives, and the masks
-        "The features and masks at `positions`."
-        masks, bottleneck, *skips = (part[positions] for part in self.parts)
-        return (bottleneck, skips), masks
-
-# %% ../nbs/05_training.ipynb #7626c857
-MAX_CACHED = 2**32 # Bytes of features that are kept in memory; data sets with more are encoded anew in every epoch
-
-def _encode_once(
-    model: LesionSegmenter, # On its device
-    strategy: Strategy, # How to train
-    parts: tuple, # The training and the validation pictures
-) -> tuple: # The same as `FrozenFeatures`, if they are worth it and there is room for them
-    "Replace pictures by features where the encoder cannot change them."
-    if strategy.frozen != 'all' or strategy.augment or strategy.small_share: return parts
-    one = FrozenFeatures(model, parts[0].subset([0]))
-    if sum(part.nbytes for part in one.parts)*sum(map(len, parts)) > MAX_CACHED: return parts
-    return tuple(FrozenFeatures(model, part) for part in parts)
-
 # %% ../nbs/05_training.ipynb #04eff97f
 class _Batches(Dataset):
     "A data set that gives whole batches to a `DataLoader` that leaves them as they are."
@@ -353,7 +315,7 @@ class _Batches(Dataset):
     def __getitems__(self, positions): return self.dataset.batch(positions)
 
 def _loader(
-    dataset: LesionDataset|FrozenFeatures, # What to take batches from
+    dataset: LesionDataset, # What to take batches from
     batch_size: int, # Pictures in each
     **options, # Of `DataLoader`
 ) -> DataLoader:
@@ -382,7 +344,6 @@ def _prepare(
     "Everything the loop needs, on its device."
     model = lay_out(model.freeze(strategy.frozen)).to(accelerator.device)
     train = LesionDataset(train.pixels, train.ids, augment if strategy.augment else None)
-    train, valid = _encode_once(model, strategy, (train, valid))
     shuffler, batch = torch.Generator(), math.ceil(strategy.batch_size/accelerator.num_processes)
     batches = _loader(train, batch, shuffle=True, generator=shuffler), _loader(valid, batch)
     return *accelerator.prepare(model, make_optimizer(model, strategy), *batches), shuffler
