@@ -9,6 +9,11 @@ ini = ConfigParser(delimiters=["="])
 ini.read(here / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 
+extras = {name: cfg[f"{name}_requirements"].split()
+          for name in ("notebooks", "onnx", "dev", "docs", "benchmark")}
+extras["dev"] += extras["notebooks"] + extras["onnx"]  # `[dev]` alone runs all notebooks and tests
+
+pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)]
 setup(
     name=cfg["lib_name"],
     version=cfg["version"],
@@ -20,10 +25,23 @@ setup(
     author_email=cfg["author_email"],
     url=cfg["git_url"],
     license="MIT",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Framework :: Jupyter",
+        "Operating System :: OS Independent",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+        "Programming Language :: Python :: 3 :: Only",
+        *pythons,
+    ],
     packages=find_packages(include=[cfg["lib_name"], f"{cfg['lib_name']}.*"]),
+    package_data={cfg["lib_name"]: ["py.typed", "weights/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("dev", "benchmark")},
+    extras_require=extras,
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],

@@ -1,1 +1,36 @@
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+if _TYPE_CHECKING:
+    from .comparison import comparison_table as comparison_table
+    from .core import LesionsegError as LesionsegError
+    from .data import load_data as load_data
+    from .folder import segment_folder as segment_folder
+    from .inference import predict as predict, segment as segment
+    from .metrics import dice as dice, iou as iou
+    from .model import LesionSegmenter as LesionSegmenter
+    from .report import write_report as write_report
+    from .runs import find_runs as find_runs, train_run as train_run
+    from .synthetic import synthetic_dataset as synthetic_dataset
+    from .training import (
+        FEATURE_EXTRACTION as FEATURE_EXTRACTION, FINE_TUNING as FINE_TUNING, TUNED as TUNED,
+        TrainConfig as TrainConfig)
+
+_FROM = { # the names of the README, each imported when it is first asked for
+    'comparison': ['comparison_table'], 'core': ['LesionsegError'], 'data': ['load_data'],
+    'folder': ['segment_folder'], 'inference': ['predict', 'segment'], 'metrics': ['dice', 'iou'],
+    'model': ['LesionSegmenter'], 'report': ['write_report'], 'runs': ['find_runs', 'train_run'],
+    'synthetic': ['synthetic_dataset'],
+    'training': ['FEATURE_EXTRACTION', 'FINE_TUNING', 'TUNED', 'TrainConfig']}
+_MODULE = {name: module for module, names in _FROM.items() for name in names}
+__all__ = ['__version__', *_MODULE]
+
+
+def __getattr__(name):
+    if name not in _MODULE: raise AttributeError(f"module 'lesionseg' has no attribute '{name}'")
+    return getattr(_import_module(f'.{_MODULE[name]}', __name__), name)
+
+
+def __dir__(): return sorted(__all__)

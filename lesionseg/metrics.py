@@ -13,180 +13,154 @@ from collections.abc import Iterable
 import numpy as np, pandas as pd, torch
 from scipy import ndimage
 
+from .core import Masks, Probs, Scores
+
 # %% ../nbs/02_metrics.ipynb #7681816b
-def _areas(
-    prediction: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: # Overlap, area of the prediction, area of the mask; each of length number
-    "The overlap and the two areas of each image, in pixels (exact for masks of up to 16 million pixels). Raises `ValueError` if the shapes differ."
-    if prediction.shape != mask.shape: raise ValueError(f"prediction {tuple(prediction.shape)} and mask {tuple(mask.shape)} differ in shape")
-    prediction, mask = prediction.flatten(1).float(), mask.flatten(1).float()
-    return (prediction*mask).sum(1), prediction.sum(1), mask.sum(1)
+def _areas(probs, masks):
+    "Overlap, predicted area and true area of each image, in pixels (exact up to 2²⁴ of them)."
+    if probs.shape != masks.shape:
+        raise ValueError(
+            f"probs {tuple(probs.shape)} and masks {tuple(masks.shape)} differ in shape")
+    probs = probs.flatten(1).float()
+    masks = masks.flatten(1).float()
+    return (probs*masks).sum(1), probs.sum(1), masks.sum(1)
 
 # %% ../nbs/02_metrics.ipynb #3b0b95c7
-def _ratio(
-    numerator: torch.Tensor, # Length number
-    denominator: torch.Tensor, # Length number; where it is 0 there was nothing to find
-) -> torch.Tensor: # Length number
+def _ratio(numerator, denominator):
     "Divide, with 0/0 = 1: nothing to find and nothing found is a perfect answer."
     return torch.where(denominator == 0, 1., numerator/denominator.clamp(min=1e-12))
 
 # %% ../nbs/02_metrics.ipynb #036356d2
-def soft_iou(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Jaccard index of each image on the probabilities: Σpm / (Σp + Σm − Σpm). Empty against empty is 1."
-    overlap, predicted, true = _areas(probability, mask)
+def soft_iou(probs: Probs, masks: Masks) -> Scores:
+    "Jaccard index on the probabilities, Σpm / (Σp + Σm − Σpm); empty against empty is 1."
+    overlap, predicted, true = _areas(probs, masks)
     return _ratio(overlap, predicted + true - overlap)
 
-def soft_dice(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Dice coefficient of each image on the probabilities: 2Σpm / (Σp + Σm). Empty against empty is 1."
-    overlap, predicted, true = _areas(probability, mask)
+def soft_dice(probs: Probs, masks: Masks) -> Scores:
+    "Dice coefficient on the probabilities, 2Σpm / (Σp + Σm); empty against empty is 1."
+    overlap, predicted, true = _areas(probs, masks)
     return _ratio(2*overlap, predicted + true)
 
 # %% ../nbs/02_metrics.ipynb #cc039c20
-def iou(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Jaccard index of each image after thresholding, TP / (TP + FP + FN). Empty against empty is 1."
-    return soft_iou((probability > threshold).float(), mask)
+def _counts(probs, masks, threshold):
+    "TP, FP, FN and TN of each image, in pixels; lesion is what lies above the threshold."
+    tp, predicted, true = _areas(probs > threshold, masks)
+    size = masks.flatten(1).shape[1]
+    return tp, predicted - tp, true - tp, size - predicted - true + tp
 
-def dice(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Dice coefficient of each image after thresholding, 2TP / (2TP + FP + FN). Empty against empty is 1."
-    return soft_dice((probability > threshold).float(), mask)
+def iou(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
+    "Jaccard index after thresholding, TP / (TP + FP + FN); empty against empty is 1."
+    tp, fp, fn, _ = _counts(probs, masks, threshold)
+    return _ratio(tp, tp + fp + fn)
+
+def dice(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
+    "Dice coefficient after thresholding, 2TP / (2TP + FP + FN); empty against empty is 1."
+    tp, fp, fn, _ = _counts(probs, masks, threshold)
+    return _ratio(2*tp, 2*tp + fp + fn)
 
 # %% ../nbs/02_metrics.ipynb #2db71140
-def _counts(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]: # TP, FP, FN, TN; each of length number
-    "True and false positives and negatives of each image, in pixels."
-    tp, predicted, true = _areas((probability > threshold).float(), mask)
-    return tp, predicted - tp, true - tp, mask[0].numel() - predicted - true + tp
+def accuracy(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
+    "Share of the pixels that are right, (TP + TN) / all."
+    tp, fp, fn, tn = _counts(probs, masks, threshold)
+    return (tp + tn)/(tp + fp + fn + tn)
 
-def accuracy(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Share of each image's pixels that are right, (TP + TN) / all."
-    tp, _, _, tn = _counts(probability, mask, threshold)
-    return (tp + tn)/mask[0].numel()
-
-# %% ../nbs/02_metrics.ipynb #9f468e71
-def sensitivity(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Share of each lesion that was found, TP / (TP + FN); 1 if there is none."
-    tp, _, fn, _ = _counts(probability, mask, threshold)
+def sensitivity(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
+    "Share of the lesion that was found, TP / (TP + FN); 1 if there is none."
+    tp, _, fn, _ = _counts(probs, masks, threshold)
     return _ratio(tp, tp + fn)
 
-def specificity(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Share of each image's skin that was left alone, TN / (TN + FP); 1 if there is none."
-    _, fp, _, tn = _counts(probability, mask, threshold)
+def specificity(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
+    "Share of the skin that was left alone, TN / (TN + FP); 1 if there is none."
+    _, fp, _, tn = _counts(probs, masks, threshold)
     return _ratio(tn, tn + fp)
 
 # %% ../nbs/02_metrics.ipynb #8bc122d1
-METRICS = {f.__name__: f for f in (soft_iou, soft_dice, iou, dice, accuracy, sensitivity, specificity)} # All metrics by name
+METRICS = {f.__name__: f for f in ( # All metrics by name
+    soft_iou, soft_dice, iou, dice, accuracy, sensitivity, specificity)}
 
 def score_images(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
+    probs: Probs,
+    masks: Masks,
     ids: list[str], # The id of each image
     threshold: float=.5, # For the thresholded metrics
 ) -> pd.DataFrame: # A row for each image, indexed by id; a column for each of `METRICS`
     "All scores of every image."
-    def score(name, f): return f(probability, mask) if name.startswith('soft') else f(probability, mask, threshold)
-    return pd.DataFrame({name: score(name, f).tolist() for name, f in METRICS.items()}, index=pd.Index(ids, name='id'))
+    table = pd.DataFrame(index=pd.Index(ids, name='id'))
+    for name, metric in METRICS.items():
+        options = {} if name.startswith('soft') else {'threshold': threshold}
+        table[name] = metric(probs, masks, **options).tolist()
+    return table
 
 # %% ../nbs/02_metrics.ipynb #dcc52995
-def pooled_iou(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> float: # In [0, 1]
+def pooled_iou(probs: Probs, masks: Masks, threshold: float=.5) -> float:
     "One Jaccard index for all pixels of all images together; large lesions count for more."
-    overlap, predicted, true = (area.double().sum() for area in _areas((probability > threshold).float(), mask))
-    return _ratio(overlap, predicted + true - overlap).item()
+    tp, fp, fn, _ = (count.double().sum() for count in _counts(probs, masks, threshold))
+    return _ratio(tp, tp + fp + fn).item()
 
 def batch_iou(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
+    probs: Probs,
+    masks: Masks,
     batch_size: int, # Images to pool, at least 1
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> float: # In [0, 1]
-    "Mean over batches of the pooled Jaccard index; it depends on the batch size and on the order of the images."
-    pooled = [pooled_iou(p, m, threshold) for p, m in zip(probability.split(batch_size), mask.split(batch_size))]
+    threshold: float=.5,
+) -> float:
+    "Mean over batches of the pooled Jaccard index; depends on batch size and order of the images."
+    batches = zip(probs.split(batch_size), masks.split(batch_size))
+    pooled = [pooled_iou(p, m, threshold) for p, m in batches]
     return sum(pooled)/len(pooled)
 
 # %% ../nbs/02_metrics.ipynb #82fe8ea1
 def native_iou(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    masks: Iterable, # A mask for each of them: arrays of any height × width, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in [0, 1]
-    "Jaccard index of each image at the size of its mask, to which the probabilities are enlarged bilinearly."
+    probs: Probs,
+    masks: Iterable, # A mask for each image: arrays of any height × width, in {0, 1}
+    threshold: float=.5,
+) -> Scores:
+    "Jaccard index at the resolution of each mask, to which the probabilities are enlarged."
     scores = []
-    for p, mask in zip(probability, masks, strict=True):
+    for p, mask in zip(probs, masks, strict=True):
         mask = torch.as_tensor(mask)[None, None]
-        enlarged = torch.nn.functional.interpolate(p[None], mask.shape[-2:], mode='bilinear', antialias=True)
+        enlarged = torch.nn.functional.interpolate(
+            p[None], mask.shape[-2:], mode='bilinear', antialias=True)
         scores.append(iou(enlarged, mask, threshold))
     return torch.cat(scores)
 
 # %% ../nbs/02_metrics.ipynb #aec09f1f
 def boundary(
     mask: np.ndarray, # height × width, bool
-) -> np.ndarray: # Of the same shape: the pixels of the mask that touch what is not mask, or the frame
-    "The boundary of a mask, inside it."
+) -> np.ndarray: # Of the same shape
+    "The pixels of a mask that touch what is not mask, or the frame."
     return mask & ~ndimage.binary_erosion(mask)
 
-def hausdorff95(
-    probability: torch.Tensor, # number × 1 × height × width, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
-    threshold: float=.5, # A pixel is lesion if its probability is above this
-) -> torch.Tensor: # Length number, in pixels
-    "95th percentile of the distances between the outlines, the larger of both directions. Empty against empty is 0; one empty: the diagonal."
-    distances = []
-    for p, m in zip((probability > threshold)[:, 0].numpy(), mask[:, 0].bool().numpy()):
-        if p.any() and m.any():
-            a, b = boundary(p), boundary(m)
-            to_a, to_b = ndimage.distance_transform_edt(~a), ndimage.distance_transform_edt(~b)
-            distances.append(max(np.percentile(to_b[a], 95), np.percentile(to_a[b], 95)))
-        else: distances.append(float(np.hypot(*m.shape)) if p.any() or m.any() else 0.)
-    return torch.tensor(distances)
+def hausdorff95(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
+    "95th percentile of the distances between the outlines, in pixels; the larger of both ways."
+    predicted = (probs > threshold)[:, 0].numpy()
+    return torch.tensor([_hd95(p, m) for p, m in zip(predicted, masks[:, 0].bool().numpy())])
+
+def _hd95(a, b):
+    "HD95 of two bool masks; both empty: 0; one empty: the diagonal of the frame."
+    if not (a.any() and b.any()): return float(np.hypot(*a.shape)) if a.any() or b.any() else 0.
+    a, b = boundary(a), boundary(b)
+    to_a = ndimage.distance_transform_edt(~a)
+    to_b = ndimage.distance_transform_edt(~b)
+    return max(np.percentile(to_b[a], 95), np.percentile(to_a[b], 95))
 
 # %% ../nbs/02_metrics.ipynb #d80c5ca2
 def reliability_curve(
-    probability: torch.Tensor, # Of any shape, in [0, 1]
-    mask: torch.Tensor, # Same shape, in {0, 1}
+    probs: torch.Tensor, # Of any shape, in [0, 1]
+    masks: torch.Tensor, # Same shape, in {0, 1}
     bins: int=10, # Into how many equal parts [0, 1] is cut, at least 1
-) -> pd.DataFrame: # A row for each bin that is not empty: mean 'probability', 'frequency' of lesion, 'share' of the pixels
-    "What was promised and what was true, bin by bin."
-    p, m = probability.flatten().double(), mask.flatten().double()
+) -> pd.DataFrame: # A row for each non-empty bin; 'frequency' is of lesion, 'share' of all pixels
+    "Mean probability and frequency of lesion, bin by bin."
+    p, m = probs.flatten().double(), masks.flatten().double()
     index = (p*bins).long().clamp(max=bins-1)
-    count, promised, true = (torch.zeros(bins, dtype=torch.double).index_add(0, index, x) for x in (torch.ones_like(p), p, m))
-    table = pd.DataFrame({'probability': promised/count, 'frequency': true/count, 'share': count/len(p)})
+    def total(x): return torch.zeros(bins, dtype=torch.double).index_add(0, index, x)
+
+    count = total(torch.ones_like(p))
+    table = pd.DataFrame({'probability': total(p)/count, 'frequency': total(m)/count,
+                          'share': count/len(p)})
     return table[table.share > 0].rename_axis('bin')
 
 def expected_calibration_error(
     table: pd.DataFrame, # As `reliability_curve` gives it
-) -> float: # In [0, 1]; 0 is a promise kept
-    "Expected calibration error: the gap between probability and frequency, weighted by the share of pixels."
+) -> float: # In [0, 1]; 0 is perfect calibration
+    "The gap between probability and frequency, weighted by the share of pixels."
     return float(((table.probability - table.frequency).abs()*table.share).sum())

@@ -1,0 +1,16 @@
+"Everything that a notebook of one's own may want: `from lesionseg.all import *`."
+from .core import *
+from .data import *
+from .transforms import *
+from .metrics import *
+from .model import *
+from .inference import *
+from .training import *
+from .runs import *
+from .comparison import *
+from .plots import *
+from .report import *
+from .synthetic import *
+from .folder import *
+from .release import *
+from .widgets import *

@@ -1,0 +1,134 @@
+"The repository: notebooks that read well, a module that is theirs, a README that is current."
+import ast, importlib.util, json, re, subprocess, sys
+
+import pytest
+
+from conftest import NOTEBOOKS, ROOT, code_cells, shell
+
+ids = [str(path.relative_to(ROOT/'nbs')) for path in NOTEBOOKS]
+WIDTH, LINES = 100, 30
+
+
+def contents():
+    files = [path for folder in ('nbs', 'lesionseg') for path in (ROOT/folder).rglob('*.*')]
+    return {path: path.read_bytes() for path in files
+            if path.suffix in ('.ipynb', '.py') and '.ipynb_checkpoints' not in path.parts}
+
+
+@pytest.mark.parametrize('command', ['nbdev_clean', 'nbdev_export'])
+def test_leaves_no_difference(command):
+    before = contents()
+    assert shell(command).returncode == 0
+    after = contents()
+    assert sorted(path.name for path in after if after[path] != before.get(path)) == []
+
+
+def test_readme_is_current():
+    spec = importlib.util.spec_from_file_location('readme', ROOT/'.ci/readme.py')
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    assert list(readme.stale()) == []
+
+
+def test_readme_fits_a_terminal():
+    "Commands, tables of text and code of the README; a link may be longer."
+    code = re.findall(r'```.*?```|^    .*$', (ROOT/'README.md').read_text(), re.S | re.M)
+    assert [line for part in code for line in part.splitlines() if len(line) > 84] == []
+
+
+def shows(source):
+    "Does a cell end in a value that Jupyter shows?"
+    last = (ast.parse(source).body or [None])[-1]
+    if not isinstance(last, ast.Expr) or source.rstrip().endswith(';'): return False
+    if re.match(r'#\| *(hide|export|slow|eval: false)', source): return False
+    call = isinstance(last.value, ast.Call)
+    return not call or getattr(last.value.func, 'attr', None) in ('round', 'head', 'describe')
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=ids)
+def test_notebook_reads_well(path):
+    "Outputs are there, and none of them is an error, a warning or a path of a machine."
+    notebook, code = json.loads(path.read_text()), code_cells(path)
+    outputs = [output for cell in code for output in cell['outputs']]
+    assert outputs
+    assert [cell['text'][-60:] for cell in code if shows(cell['text']) and not cell['outputs']] == []
+    assert [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'] == []
+    assert re.findall(r'/(?:home|root|tmp|Users|work)/.{,40}', json.dumps(outputs)) == []
+    assert 'widgets' not in notebook['metadata'], 'run python .ci/still.py'
+    assert 'widget-view' not in json.dumps(outputs), 'run python .ci/still.py'
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=ids)
+def test_lines_and_cells_fit_the_window(path):
+    "JupyterLab at 1280 pixels shows 100 columns; a cell holds 30 lines, unless it is one class."
+    wide, long = [], []
+    for i, cell in enumerate(json.loads(path.read_text())['cells']):
+        if cell['cell_type'] != 'code': continue
+        lines = ''.join(cell['source']).splitlines()
+        wide += [f'cell {i}, line {n}: {len(line)}' for n, line in enumerate(lines, 1)
+                 if len(line) > WIDTH]
+        one_class = re.search(r'^class ', ''.join(cell['source']), re.M)
+        if len(lines) > LINES and not one_class: long.append(f'cell {i}: {len(lines)} lines')
+    assert wide == [] and long == []
+
+
+OLD = '''picture pictures written_whole keep_memory lay_out folded tidy tidied tidy_probability own_size
+    own_masks own_size_iou rate_factor small_share smaller journey plot_journey protocol
+    protocol_parts fifths predict_flips flips compare_pairs pair_table difference_interval
+    calibration_error CutShort begins_at leads_out sound_zip Ingredients draw_picture OURS ours
+    sealed Strategy MEASURES validate_epoch stack_images FrozenFeatures COLOURS colour'''.split()
+
+
+def test_no_old_names():
+    "One word for a thing: names that were given up do not come back as identifiers."
+    sources = [(path.name, path.read_text()) for path in (ROOT/'lesionseg').glob('*.py')]
+    sources += [(path.name, re.sub(r'^[%!].*', '', cell['text'], flags=re.M))
+                for path in NOTEBOOKS for cell in code_cells(path)]
+    found = []
+    for name, source in sources:
+        for node in ast.walk(ast.parse(source)):
+            words = [getattr(node, key, None) for key in ('id', 'attr', 'arg', 'name')]
+            found += [f'{name}: {word}' for word in words if isinstance(word, str)
+                      and (word in OLD or 'picture' in word.lower())]
+    assert sorted(set(found)) == []
+
+
+ORDER = '''core data metrics model transforms inference training runs comparison plots synthetic
+    download folder release report widgets cli'''.split()
+
+
+def test_imports_point_one_way():
+    "A module imports only from modules that come before it: no circle, no step back up."
+    found = {}
+    for name in ORDER:
+        tree = ast.parse((ROOT/f'lesionseg/{name}.py').read_text())
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+        found[name] = {node.module for node in nodes if node.module}
+    assert {path.stem for path in (ROOT/'lesionseg').glob('*.py')} == {*ORDER, '__init__', '_modidx', 'all'}
+    late = [f'{name} imports {other}' for name, others in found.items() for other in others
+            if ORDER.index(other) >= ORDER.index(name)]
+    assert late == []
+
+
+def test_importing_does_nothing():
+    "No random number is drawn, no warning filter set, and it is quick."
+    program = '''if True:
+        import time, torch, warnings
+        torch.manual_seed(0); first = torch.rand(1).item()
+        torch.manual_seed(0); filters, start = len(warnings.filters), time.process_time()
+        import lesionseg.all
+        assert torch.rand(1).item() == first
+        print(time.process_time() - start)'''
+    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 5
+    program = '''if True:
+        import sys, lesionseg
+        assert 'torch' not in sys.modules
+        for name in lesionseg.__all__: getattr(lesionseg, name)'''
+    assert subprocess.run([sys.executable, '-c', program]).returncode == 0
+
+
+def test_types():
+    run = shell('pyright', '--pythonpath', sys.executable)
+    assert run.returncode == 0, run.stdout[-3000:]
