@@ -8,15 +8,17 @@ __all__ = ['COLORS', 'plot_curves', 'plot_scores', 'plot_gallery', 'plot_thresho
            'map_row', 'draw_contour']
 
 # %% ../nbs/lib/plots.ipynb #12664013
+import textwrap
 from functools import cache
 from pathlib import Path
 
-import matplotlib, numpy as np, pandas as pd, seaborn as sns, torch
+import matplotlib, numpy as np, pandas as pd, seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from scipy import stats
+from torch import Tensor
 
 from .comparison import by_strategy, quintiles, summarize_runs
 from .core import Images, Masks, Pixels, Probs, atomic_write
@@ -25,163 +27,262 @@ from .metrics import boundary, iou
 from .model import Encoder
 from .runs import Run
 
-# %% ../nbs/lib/plots.ipynb #1c3cc060
+# %% ../nbs/lib/plots.ipynb #6af0ee0e
+_plain_text = plt.rc_context({'text.parse_math': False}) # A decorator: no formulas in the figure
+
+# %% ../nbs/lib/plots.ipynb #6c1cc060
+_TITLES = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
+
+def _draw_history(ax, run, column, color, width):
+    "One column of a run's history, training solid and validation dashed."
+    for part, style in ('train', '-'), ('valid', '--'):
+        ax.plot(run.history.index, run.history[f'{part}_{column}'], style, color=color, lw=width)
+
+@_plain_text
 def plot_curves(
     runs: list[Run], # One or more runs
-    measures: tuple=('loss', 'soft_iou', 'iou'), # What to plot, one panel each; see `training.METRIC_NAMES`
+    metrics: tuple=('loss', 'soft_iou', 'iou'), # A panel each; see `training.METRIC_NAMES`
 ) -> plt.Figure:
-    "The history of all runs: a colour for each strategy, training solid, validation dashed."
-    fig, axes = plt.subplots(1, len(measures), figsize=(3.6*len(measures), 3.2), layout='constrained', squeeze=False)
+    "The history of all runs: a color for each strategy, training solid, validation dashed."
+    size = 3.6*len(metrics), 3.2
+    fig, axes = plt.subplots(1, len(metrics), figsize=size, layout='constrained', squeeze=False)
     groups = by_strategy(runs)
-    for ax, name in zip(axes[0], measures):
-        for i, run in ((i, run) for i, group in enumerate(groups.values()) for run in group):
-            for part, style in ('train', '-'), ('valid', '--'):
-                ax.plot(run.history.index, run.history[f'{part}_{name}'], style, color=f'C{i}', lw=1.5/len(groups[run.name])**.5)
-        ax.set(title={'iou': 'IoU', 'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'dice': 'Dice'}.get(name, name), xlabel='epoch')
+    for ax, column in zip(axes[0], metrics):
+        for i, group in enumerate(groups.values()):
+            for run in group: _draw_history(ax, run, column, f'C{i}', 1.5/len(group)**.5)
+        ax.set(title=_TITLES.get(column, column), xlabel='epoch')
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=.3)
-    looks = {name: f'C{i}-' for i, name in enumerate(groups)} | {'training': 'k-', 'validation': 'k--'}
+
+    looks = {name: f'C{i}-' for i, name in enumerate(groups)}
+    looks |= {'training': 'k-', 'validation': 'k--'}
     for label, look in looks.items(): axes[0, 0].plot([], [], look, label=label)
-    fig.legend(loc='outside lower center', ncols=len(groups)+2)
+    fig.legend(loc='outside lower center', ncols=len(metrics) + 1)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #2b61a7f1
+def _mean_scores(runs, names):
+    "Scores of each image, averaged over the seeds of a strategy: columns 'strategy' and `names`."
+    groups = by_strategy(runs)
+    means = {name: sum(run.scores[list(names)] for run in group)/len(group)
+             for name, group in groups.items()}
+    return pd.concat(means, names=['strategy']).rename(columns=names).reset_index('strategy')
+
+@_plain_text
 def plot_scores(
     runs: list[Run], # One or more finished runs
 ) -> plt.Figure:
-    "Distribution of the scores of single test images: boxes with dots, and the share of images below a score."
-    names = {'soft_iou': 'soft IoU', 'iou': 'IoU', 'dice': 'Dice'}
-    means = {name: sum(run.scores[list(names)] for run in group)/len(group) for name, group in by_strategy(runs).items()}
-    scores = pd.concat(means, names=['strategy']).rename(columns=names).reset_index('strategy')
+    "Scores of single test images: boxes with dots, and the share of images below a score."
+    scores = _mean_scores(runs, {name: _TITLES[name] for name in ('soft_iou', 'iou', 'dice')})
     long = scores.melt('strategy', var_name='metric', value_name='score')
     fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
-    sns.stripplot(long, x='metric', y='score', hue='strategy', dodge=True, size=2, alpha=.5, legend=False, ax=left)
-    sns.boxplot(long, x='metric', y='score', hue='strategy', fill=False, showfliers=False, ax=left)
-    left.set(xlabel='', ylim=(-.02, 1.02)); left.get_legend().remove()
+
+    boxes = dict(data=long, x='metric', y='score', hue='strategy', legend=False, ax=left)
+    sns.stripplot(**boxes, dodge=True, size=2, alpha=.5)
+    sns.boxplot(**boxes, fill=False, showfliers=False)
+    left.set(xlabel='', ylim=(-.02, 1.02))
+
     sns.ecdfplot(scores, x='IoU', hue='strategy', ax=right)
-    right.set(xlim=(0, 1), ylabel='share of images below'); right.grid(alpha=.3)
+    right.set(xlim=(0, 1), ylabel='share of images below')
+    right.grid(alpha=.3)
     sns.move_legend(right, 'upper left', title=None)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #7d64ad3b
+_OUTLINES = {'ground truth': '#00e5ff', 'prediction': '#ffd000'} # Colors on a gallery's images
+
+def _draw_outline(ax, values, threshold, color):
+    "The line at a threshold, if there is one, on a dark seam that sets it off from any skin."
+    if not values.min() <= threshold < values.max(): return
+    for color, width in ('black', 2.6), (color, 1.5):
+        ax.contour(values, [threshold], colors=[color], linewidths=width)
+
+def _draw_prediction(axes, image, mask, probs, threshold):
+    "Two tiles of a gallery: the image with both outlines and the IoU, and the probabilities."
+    outlined, shown = axes
+    outlined.imshow(image.permute(1, 2, 0))
+    for values, level, color in zip((mask[0], probs[0]), (.5, threshold), _OUTLINES.values()):
+        _draw_outline(outlined, values, level, color)
+    score = iou(probs[None], mask[None], threshold).item()
+    outlined.set_xlabel(f'IoU {score:.2f}', fontsize=9)
+    shown.imshow(probs[0], cmap='gray', vmin=0, vmax=1)
+
+# %% ../nbs/lib/plots.ipynb #7e927a59
+@_plain_text
 def plot_gallery(
-    images: torch.Tensor, # Images, number × 3 × height × width, in [0, 1]
-    masks: torch.Tensor, # Masks, number × 1 × height × width
-    predictions: dict[str, torch.Tensor], # For each model's name its probabilities, number × 1 × height × width
+    images: Images, # The rows, chosen by the caller
+    masks: Masks, # Their ground truth
+    predictions: dict[str, Probs], # For each model's name its probabilities for these images
     ids: list[str]|None=None, # Written beside the rows
-    threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
+    threshold: float=.5, # The outline of a prediction is where its probability crosses this
 ) -> plt.Figure:
-    "A row for each image: the image, the truth, and each model's probability and thresholded mask with its IoU."
-    titles = ['image', 'truth'] + [text for name in predictions for text in (f'{name}\nprobability', f'{name}\nabove {threshold:g}')]
-    size = 1.75*len(titles), 1.75*len(images) + .5
-    fig, axes = plt.subplots(len(images), len(titles), figsize=size, squeeze=False, layout='constrained')
+    "A row for each image: the image, then each model's outline on it with its IoU, and its probs."
+    columns = 1 + 2*len(predictions)
+    fig = plt.figure(figsize=(1.75*columns, 1.85*len(images) + .8), layout='constrained')
+    axes = fig.subplots(len(images), columns, squeeze=False)
+    titles = ['image']
+    for name in predictions: titles += [textwrap.fill(name, 20), 'probability']
     for ax, title in zip(axes[0], titles): ax.set_title(title, fontsize=10)
+    for ax in axes.flat: ax.set(xticks=[], yticks=[])
+
     for i, row in enumerate(axes):
-        tiles = [images[i].permute(1, 2, 0), masks[i, 0]]
-        for p in predictions.values(): tiles += [p[i, 0], p[i, 0] > threshold]
-        for ax, tile in zip(row, tiles):
-            ax.imshow(tile, cmap='gray', vmin=0, vmax=1); ax.set(xticks=[], yticks=[])
-        for ax, p in zip(row[3::2], predictions.values()):
-            ax.set_xlabel(f'IoU {iou(p[i:i+1], masks[i:i+1], threshold).item():.2f}', fontsize=9)
-        if ids is not None: row[0].set_ylabel(ids[i], fontsize=8)
+        row[0].imshow(images[i].permute(1, 2, 0))
+        if ids is not None: row[0].set_ylabel(textwrap.fill(ids[i], 24), fontsize=8)
+        for k, probs in enumerate(predictions.values()):
+            _draw_prediction(row[1 + 2*k:3 + 2*k], images[i], masks[i], probs[i], threshold)
+
+    lines = [plt.Line2D([], [], color=color, lw=3, label=label)
+             for label, color in _OUTLINES.items()]
+    fig.legend(handles=lines, loc='outside lower center', ncols=2)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #8c94942b
+@_plain_text
 def plot_thresholds(
     sweeps: dict[str, pd.DataFrame], # For each model's name what `threshold_sweep` gives
 ) -> plt.Figure:
     "Mean IoU over the threshold, with a dot at each model's best."
-    fig, ax = plt.subplots(figsize=(5.6, 3.4), layout='constrained')
+    fig, ax = plt.subplots(figsize=(5.6, 3.2 + .22*len(sweeps)), layout='constrained')
     for i, (name, sweep) in enumerate(sweeps.items()):
-        best = sweep['IoU'].idxmax()
-        ax.plot(sweep.index, sweep['IoU'], color=f'C{i}', label=f'{name} (best at {best:g}: {sweep["IoU"].max():.3f})')
-        ax.plot(best, sweep.loc[best, 'IoU'], 'o', color=f'C{i}')
+        scores, best = sweep['IoU'], sweep['IoU'].idxmax()
+        label = f'{name} (best at {best:g}: {scores.max():.3f})'
+        ax.plot(scores.index, scores, color=f'C{i}', label=label)
+        ax.plot(best, scores[best], 'o', color=f'C{i}')
     ax.axvline(.5, color='0.6', lw=1, ls=':')
-    ax.set(xlabel='threshold', ylabel='mean IoU', xlim=(0, 1)); ax.grid(alpha=.3)
-    ax.legend(loc='lower center', fontsize=9)
+    ax.set(xlabel='threshold', ylabel='mean IoU', xlim=(0, 1))
+    ax.grid(alpha=.3)
+    fig.legend(loc='outside lower center', fontsize=9)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #400825b8
+def _draw_means(ax, means, row, i):
+    "A strategy's runs as dots, and below them their mean with its interval."
+    bar = [[row['mean'] - row.low], [row.high - row['mean']]]
+    ax.errorbar(row['mean'], i, xerr=bar, fmt='|', ms=14, capsize=4, color=f'C{i}')
+    ax.plot(means, [i - .25]*len(means), 'o', color=f'C{i}', alpha=.7)
+
+def _draw_differences(ax, differences, i):
+    "A dot for each image, scattered up and down; a bar for the middle half of them; the median."
+    spread = np.random.default_rng(i).uniform(-.3, .3, len(differences))
+    ax.plot(differences, i + spread, '.', ms=2.5, alpha=.4, color=f'C{i}')
+    low, median, high = np.quantile(differences, [.25, .5, .75])
+    ax.plot([low, high], [i, i], 'k', lw=5, solid_capstyle='butt', alpha=.7)
+    ax.plot(median, i, '|w', ms=8, mew=2)
+
+# %% ../nbs/lib/plots.ipynb #5293b419
+@_plain_text
 def plot_summary(
     table: pd.DataFrame, # As `score_table` gives it
     metric: str='IoU', # What the scores are called
 ) -> plt.Figure:
-    "Left: every run and the mean of its strategy. Right: the differences of each strategy to the first, image by image."
-    rows, names = summarize_runs(table), list(table.columns.unique('strategy'))
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.2), layout='constrained')
+    "Left: every run and its strategy's mean. Right: differences to the first, image by image."
+    rows = summarize_runs(table)
+    names = list(rows.index)
+    scores = pd.DataFrame({name: table[name].mean(axis=1) for name in names})
+    differences = scores.sub(scores[names[0]], axis=0)
+    size = 9.5, 1.5 + .6*len(names)
+    fig, (left, right) = plt.subplots(1, 2, figsize=size, layout='constrained')
+
     for i, name in enumerate(names):
-        row, means = rows.loc[name], table[name].mean()
-        left.errorbar(row['mean'], i, xerr=[[row['mean'] - row.low], [row.high - row['mean']]], fmt='|', ms=18, capsize=4, color=f'C{i}')
-        left.plot(means, [i + .18]*len(means), 'o', color=f'C{i}', alpha=.7)
-        difference = table[name].mean(axis=1) - table[names[0]].mean(axis=1)
-        if i: sns.kdeplot(x=difference, ax=right, color=f'C{i}', fill=True, alpha=.25, label=name, cut=0)
-    left.set(yticks=range(len(names)), yticklabels=names, ylim=(-.5, len(names) - .4), xlabel=f'mean {metric} (dots: runs; bars: 95 % over images)')
-    left.grid(axis='x', alpha=.3)
-    right.axvline(0, color='k', lw=1)
-    right.set(xlabel=f'{metric} minus that of {names[0]}, same image', ylabel='density of images')
-    if len(names) > 1: right.legend()
+        _draw_means(left, table[name].mean(), rows.loc[name], i)
+        if i: _draw_differences(right, differences[name], i)
+    left.set(yticks=range(len(names)), yticklabels=names,
+             xlabel=f'mean {metric} (dots: runs; bars: 95 % over images)')
+
+    right.axvline(0, color='C0', lw=1.5)
+    right.set(yticks=[], xlabel=f'{metric} minus that of {names[0]}, same image')
+
+    for ax in left, right:
+        ax.set_ylim(len(names) - .4, -.6)
+        ax.grid(axis='x', alpha=.3)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #76e79675
+def _draw_property(ax, values, scores, color, label):
+    "A dot for each image, and the mean score of each fifth."
+    ax.plot(values, scores, '.', ms=2.5, alpha=.35, color=color)
+    fifth = quintiles(values)
+    middles, means = values.groupby(fifth).median(), scores.groupby(fifth).mean()
+    ax.plot(middles, means, 'o-', color=color, label=label)
+
+@_plain_text
 def plot_properties(
     properties: pd.DataFrame, # As `image_properties` gives it
-    scores: pd.DataFrame, # A row for each image, a column for each strategy, e.g. `score_table(runs).T.groupby('strategy').mean().T`
+    scores: pd.DataFrame, # A row for each image, a column for each strategy
     metric: str='IoU', # What the scores are called
 ) -> plt.Figure:
     "A panel for each property: a dot for each image, and the mean of each fifth of the images."
-    fig, axes = plt.subplots(1, properties.shape[1], figsize=(3*properties.shape[1], 3.2), sharey=True, layout='constrained')
-    for ax, (name, values) in zip(axes, properties.items()):
-        fifth = quintiles(values)
-        for i, (strategy, score) in enumerate(scores.items()):
-            rho = stats.spearmanr(values, score.loc[values.index]).statistic
-            ax.plot(values, score.loc[values.index], '.', ms=2.5, alpha=.35, color=f'C{i}')
-            label = f'{strategy if ax is axes[0] else ""} ρ = {rho:+.2f}'
-            ax.plot(values.groupby(fifth).median(), score.groupby(fifth).mean(), 'o-', color=f'C{i}', label=label)
-        ax.set(xlabel=name, ylim=(-.02, 1.02)); ax.grid(alpha=.3); ax.legend(fontsize=7, loc='lower right')
-    axes[0].set_ylabel(metric)
+    number = properties.shape[1]
+    fig, axes = plt.subplots(1, number, figsize=(3*number, 3.5), sharey=True, squeeze=False,
+                             layout='constrained')
+    for ax, (name, values) in zip(axes[0], properties.items()):
+        for i, strategy in enumerate(scores):
+            score = scores.loc[values.index, strategy]
+            rho = stats.spearmanr(values, score).statistic
+            _draw_property(ax, values, score, f'C{i}', f'ρ = {rho:+.2f}')
+        ax.set(xlabel=name, ylim=(-.02, 1.02))
+        ax.grid(alpha=.3)
+        ax.legend(fontsize=8, loc='lower right')
+
+    axes[0, 0].set_ylabel(metric)
+    lines = [plt.Line2D([], [], color=f'C{i}', label=name) for i, name in enumerate(scores)]
+    fig.legend(handles=lines, loc='outside lower center', ncols=number)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #dc834dad
 def save_figure(
-    fig: plt.Figure, # What to save
-    path: Path, # Where to, with the ending of the format
+    fig: plt.Figure, # Is closed
+    path: Path, # The file to write, with the ending of its format
 ):
     "Write a figure, whole or not at all, and close it."
     with atomic_write(path) as temporary: fig.savefig(temporary, dpi=150)
     plt.close(fig)
 
 # %% ../nbs/lib/plots.ipynb #ea36b013
-def plot_architecture(
-    steps: pd.DataFrame, # As `summary` gives it
-) -> plt.Figure:
-    "Draw the tensors of encoder and decoder as boxes, and the skips between them as arcs."
+def _boxes(steps):
+    "Name, channels and side of the image, of what is tapped, and of what the decoder makes."
     taps = [f'features {i}' for i in Encoder.taps]
     shown = steps.loc[[*taps, 'features 18', *steps.loc['block 1':].index]]
-    boxes = [('image', 3, int(steps['side in'].iloc[0]))] + [(n, int(r['channels out']), int(r['side out'])) for n, r in shown.iterrows()]
-    fig, ax = plt.subplots(figsize=(13, 5.2))
+    outputs = shown[['channels out', 'side out']].astype(int)
+    return [('image', 3, int(steps['side in'].iloc[0])), *outputs.itertuples(name=None)]
+
+@_plain_text
+def plot_architecture(
+    steps: pd.DataFrame, # As `model.summary` gives it
+) -> plt.Figure:
+    "Draw the tensors of encoder and decoder as boxes, and the skips between them as arcs."
+    boxes = _boxes(steps)
+    tops = [.175 + side**.5/10 for _, _, side in boxes]
+    fig, ax = plt.subplots(figsize=(13, 5.2), layout='constrained')
     for i, (name, channels, side) in enumerate(boxes):
         color = 'C1' if name.startswith(('block', 'head')) else 'C0'
-        height, width = .35 + side**.5/5, .16 + .055*channels.bit_length()
-        ax.add_patch(plt.Rectangle((i - width/2, -height/2), width, height, color=color, alpha=.75))
-        ax.text(i, -height/2 - .08, f'{channels}\n{side}×{side}', ha='center', va='top', fontsize=7)
-        ax.text(i, -2.35, name, ha='center', va='top', fontsize=8, rotation=60)
+        width = .16 + .055*channels.bit_length()
+        corner = i - width/2, -tops[i]
+        ax.add_patch(plt.Rectangle(corner, width, 2*tops[i], color=color, alpha=.75))
+        size = f'{channels}\n{side}×{side}'
+        ax.text(i, -tops[i] - .08, size, ha='center', va='top', fontsize=8)
+        ax.text(i, -2.35, name, ha='center', va='top', fontsize=9, rotation=60)
+
     for i in range(9): # skip i starts at box i and joins the box before which it is concatenated
-        ax.annotate('', (18.85 - i + .15, .3 + boxes[19-i][2]**.5/10), (i, .2 + boxes[i][2]**.5/10),
-                    arrowprops=dict(arrowstyle='->', color='0.45', lw=.9, connectionstyle='arc3,rad=-.28'))
-    ax.set(xlim=(-.7, 19.7), ylim=(-3.5, 3.9)); ax.axis('off')
+        arrow = dict(arrowstyle='->', color='0.45', lw=.9, connectionstyle='arc3,rad=-.28')
+        ax.annotate('', (19 - i, .125 + tops[19 - i]), (i, .025 + tops[i]), arrowprops=arrow)
+    ax.set(xlim=(-.7, 19.7), ylim=(-3.5, 3.9))
+    ax.axis('off')
     return fig
 
 # %% ../nbs/lib/plots.ipynb #60a43193
 def to_pixels(
-    values: torch.Tensor, # 3 × height × width or height × width, in [0, 1]
-) -> np.ndarray: # uint8, height × width × 3
-    "A image, a probability map or a mask as the colors of a screen."
+    values: Tensor, # 3 × height × width or height × width, in [0, 1]
+) -> Pixels:
+    "An image, a map of probabilities or a mask as the colors of a screen."
     values = (values.float().clamp(0, 1)*255).round().byte()
-    return (values.permute(1, 2, 0) if values.ndim == 3 else values[..., None].expand(-1, -1, 3)).numpy()
+    colors = values.permute(1, 2, 0) if values.ndim == 3 else values[..., None].expand(-1, -1, 3)
+    return colors.numpy()
 
 # %% ../nbs/lib/plots.ipynb #9fa2f8ba
 def enlarge(
-    pixels: np.ndarray, # uint8, height × width × 3
-    side: int, # The new height
+    pixels: Pixels, # A tile
+    side: int, # The new height, in pixels
 ) -> Image.Image: # `side` high, with the same proportions
     "Bring pixels to a height."
     height, width = pixels.shape[:2]
@@ -190,60 +291,75 @@ def enlarge(
 
 # %% ../nbs/lib/plots.ipynb #a914001c
 @cache
-def _font(): # the one of the plots
+def _font():
+    "The font of captions, the one of the plots."
     path = Path(matplotlib.get_data_path())/'fonts/ttf/DejaVuSans.ttf'
     return ImageFont.truetype(str(path), 13)
 
+def _text_width(text): return max(int(_font().getlength(line)) for line in text.split('\n'))
+
+def _head(row):
+    "Height of the captions of a row of tiles, in pixels."
+    return max(16*(caption.count('\n') + 1) + 4 if caption else 0 for caption, _ in row)
+
+# %% ../nbs/lib/plots.ipynb #12e852fb
 def montage(
-    rows: list[list[tuple]], # Rows of tiles, each a caption and its pixels (uint8, enlarged) or its drawing (an `Image`, as it is)
+    rows: list[list[tuple]], # Tiles: a caption, and `Pixels` (enlarged) or an `Image` (as it is)
     side: int=168, # Height of enlarged pixels
     gap: int=8, # Pixels between tiles
 ) -> Image.Image:
     "Rows of tiles with a caption above each."
-    rows = [[(caption, tile if isinstance(tile, Image.Image) else enlarge(tile, side)) for caption, tile in row] for row in rows]
-    widths = [[gap + max(tile.width, *(int(_font().getlength(line)) for line in caption.split('\n'))) for caption, tile in row] for row in rows]
-    heads = [max(16*(caption.count('\n') + 1) + 4 if caption else 0 for caption, _ in row) for row in rows]
-    heights = [head + max(tile.height for _, tile in row) + gap for head, row in zip(heads, rows)]
+    rows = [[(caption, tile if isinstance(tile, Image.Image) else enlarge(tile, side))
+             for caption, tile in row] for row in rows]
+    widths = [[gap + max(tile.width, _text_width(caption)) for caption, tile in row]
+              for row in rows]
+    heights = [_head(row) + max(tile.height for _, tile in row) + gap for row in rows]
     sheet = Image.new('RGB', (max(map(sum, widths)), sum(heights)), 'white')
-    draw, y = ImageDraw.Draw(sheet), 0
-    for row, head, height, wide in zip(rows, heads, heights, widths):
+
+    draw = ImageDraw.Draw(sheet)
+    tops = np.cumsum([0, *heights]).tolist()
+    for row, top, wide in zip(rows, tops, widths):
+        y = top + _head(row)
         for (caption, tile), x in zip(row, np.cumsum([0, *wide]).tolist()):
-            draw.multiline_text((x, y + head - 4), caption, 'black', _font(), 'ld', spacing=2)
-            sheet.paste(tile, (x, y + head))
-        y += height
+            draw.multiline_text((x, y - 4), caption, 'black', _font(), 'ld', spacing=2)
+            sheet.paste(tile, (x, y))
     return sheet
 
 # %% ../nbs/lib/plots.ipynb #98be0337
-COLORS = {'found (true positive)': (240, 228, 66), 'too much (false positive)': (213, 94, 0), 'missed (false negative)': (0, 114, 178)} # What the colors of an overlay mean
+COLORS = { # What the colors of an overlay mean: red, green, blue
+    'found (true positive)': (240, 228, 66),
+    'too much (false positive)': (213, 94, 0),
+    'missed (false negative)': (0, 114, 178)}
 
 def overlay(
-    image: torch.Tensor, # The image, 3 × height × width, in [0, 1]
-    predicted: torch.Tensor, # What the model calls lesion, height × width, boolean
-    truth: torch.Tensor, # What is lesion, height × width, boolean
-) -> np.ndarray: # uint8, height × width × 3
-    "The image in grey, with true positives, false positives and false negatives in the three `COLORS`."
-    grey = to_pixels(image.mean(0)).astype(np.float32)
+    image: Tensor, # The image, 3 × height × width, in [0, 1]
+    predicted: Tensor, # What the model calls lesion, height × width, boolean
+    truth: Tensor, # What is lesion, height × width, boolean
+) -> Pixels:
+    "The image in gray; true positives, false positives and false negatives in the three `COLORS`."
+    shades = to_pixels(image.mean(0)).astype(np.float32)
     regions = predicted & truth, predicted & ~truth, ~predicted & truth
     for region, color in zip(regions, COLORS.values()):
-        grey[region.numpy()] = .45*grey[region.numpy()] + .55*np.array(color)
-    return grey.round().astype(np.uint8)
+        shades[region.numpy()] = .45*shades[region.numpy()] + .55*np.array(color)
+    return shades.round().astype(np.uint8)
 
 # %% ../nbs/lib/plots.ipynb #6f47a261
 def legend(
     colors: dict=COLORS, # Name → red, green, blue
 ) -> Image.Image:
-    "A row of coloured squares with their names."
-    sheet = Image.new('RGB', (sum(36 + int(_font().getlength(name)) for name in colors), 18), 'white')
-    draw, x = ImageDraw.Draw(sheet), 0
-    for name, color in colors.items():
+    "A row of colored squares with their names."
+    widths = [36 + _text_width(name) for name in colors]
+    sheet = Image.new('RGB', (sum(widths), 18), 'white')
+    draw = ImageDraw.Draw(sheet)
+    for (name, color), x in zip(colors.items(), np.cumsum([0, *widths]).tolist()):
         draw.rectangle((x, 2, x + 13, 15), color, 'black')
         draw.text((x + 19, 1), name, 'black', _font())
-        x += 36 + int(_font().getlength(name))
     return sheet
 
 # %% ../nbs/lib/plots.ipynb #6bd80fc8
 class Chart:
     "A small line chart that is quickly drawn again with other numbers."
+    @_plain_text
     def __init__(self,
         labels: list[str], # Of each line
         size: tuple[int, int], # Width and height in pixels
@@ -251,17 +367,32 @@ class Chart:
         xlim: tuple[float, float], # Its ends
         ylabel: str, # Beside the vertical axis
         ylim: tuple[float, float]|None=None, # Its ends; None follows the numbers
-        styles: list[str]|None=None, # Colour and dashes of each line as matplotlib's format; None numbers the colors
+        styles: list[str]|None=None, # Matplotlib's format of each line; None numbers the colors
     ):
-        self.canvas = FigureCanvasAgg(Figure(figsize=(size[0]/100, size[1]/100), dpi=100, layout='constrained'))
-        self.axes, self.fixed, self.background = self.canvas.figure.subplots(), ylim is not None, None
+        figure = Figure(figsize=(size[0]/100, size[1]/100), dpi=100, layout='constrained')
+        self.canvas = FigureCanvasAgg(figure)
+        self.axes = figure.subplots()
+        self.background = None
+
         styles = styles or [f'C{i}-' for i in range(len(labels))]
-        self.lines = [self.axes.plot([], [], style, label=label, animated=True)[0] for style, label in zip(styles, labels)]
-        self.dots = [self.axes.plot([], [], 'o', color=line.get_color(), animated=True)[0] for line in self.lines]
+        self.lines = [self.axes.plot([], [], style, label=label, animated=True)[0]
+                      for style, label in zip(styles, labels)]
+        self.dots = [self.axes.plot([], [], 'o', color=line.get_color(), animated=True)[0]
+                     for line in self.lines]
+
         self.axes.set(xlim=xlim, xlabel=xlabel, ylabel=ylabel)
-        if self.fixed: self.axes.set_ylim(ylim)
         self.axes.grid(alpha=.3)
-        if len(labels) > 1: self.canvas.figure.legend(loc='outside upper left', fontsize=9, frameon=False)
+        self.fixed = ylim is not None
+        if self.fixed: self.axes.set_ylim(ylim)
+        if len(labels) > 1: figure.legend(loc='outside upper left', fontsize=9, frameon=False)
+
+    def _draw_background(self):
+        "Draw and keep everything but the lines, which are animated."
+        if not self.fixed:
+            self.axes.relim()
+            self.axes.autoscale_view(scalex=False)
+        self.canvas.draw()
+        self.background = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
 
     def draw(self,
         lines: list[tuple], # Horizontal and vertical numbers of each line
@@ -270,10 +401,7 @@ class Chart:
         "The chart with these numbers."
         for artist, (x, y) in zip(self.lines, lines): artist.set_data(x, y)
         for artist, (x, y) in zip(self.dots, dots): artist.set_data([x], [y])
-        if self.background is None or not self.fixed:
-            if not self.fixed: self.axes.relim(); self.axes.autoscale_view(scalex=False)
-            self.canvas.draw() # all but the lines, which are animated
-            self.background = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
+        if self.background is None or not self.fixed: self._draw_background()
         self.canvas.restore_region(self.background)
         for artist in (*self.lines, *self.dots): self.axes.draw_artist(artist)
         return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
@@ -281,18 +409,20 @@ class Chart:
 # %% ../nbs/lib/plots.ipynb #d12bf312
 def map_row(
     name: str, # What the maps are
-    maps: torch.Tensor, # channels × height × width
+    maps: Tensor, # channels × height × width
     side: int=88, # Of each shown map, in pixels
 ) -> Image.Image:
     "A row of the liveliest maps, with a line above that says what they are."
     channels, shown = liveliest_maps(maps)
-    tiles = montage([[(f'{channel}', to_pixels(tile)) for channel, tile in zip(channels, shown)]], side)
-    return montage([[(f'{name}: {len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}, the {len(channels)} liveliest', tiles)]])
+    tiles = [(f'{channel}', to_pixels(tile)) for channel, tile in zip(channels, shown)]
+    size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
+    caption = f'{name}: {size}, the {len(channels)} liveliest'
+    return montage([[(caption, montage([tiles], side))]])
 
 # %% ../nbs/lib/plots.ipynb #e001bad4
 def draw_contour(
-    pixels: np.ndarray, # uint8, height × width × 3
+    pixels: Pixels, # The image
     mask: np.ndarray, # height × width, 0 outside
-) -> np.ndarray: # A new image
+) -> Pixels: # A new image
     "The image with the boundary of the mask in cyan."
     return np.where(boundary(mask > 0)[..., None], np.uint8([0, 255, 255]), pixels)
