@@ -1,11 +1,10 @@
 """mkdocs calls these while it builds the site: the pages are the notebooks as a reader sees them
-(no export lines, no hidden cells), and a reference with a table of parameters for each function."""
-import inspect, re, shutil, tempfile
+(no export lines, no hidden cells), and a reference with the signature of each public function."""
+import ast, re, shutil, tempfile, textwrap
 from importlib import import_module
 from pathlib import Path
 
 import nbformat
-from nbdev.showdoc import BasicMarkdownRenderer, show_doc
 
 root = Path(__file__).parent.parent
 MODULES = '''core data transforms metrics model inference training runs comparison plots report
@@ -23,16 +22,32 @@ def clean(nb):
     return nb
 
 
+def signature(node, lines):
+    "A function as it is written, down to its docstring: parameters with their comments."
+    first = node.body[0]
+    is_doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    end = first.end_lineno if is_doc else first.lineno - 1
+    return textwrap.dedent('\n'.join(lines[node.lineno - 1:end]))
+
+
 def reference(name):
-    "The page of a module: its docstring, and every public function and class."
-    module = import_module(f'lesionseg.{name}')
-    parts = [f'# lesionseg.{name}', (module.__doc__ or '').strip()]
-    for symbol in module.__all__:
-        value = getattr(module, symbol)
-        if not (inspect.isfunction(value) or inspect.isclass(value)): continue
-        value = inspect.unwrap(value)
-        doc = str(show_doc(value, renderer=BasicMarkdownRenderer, title_level=2)._repr_markdown_())
-        parts.append(re.sub(r'^---\n|^\[source\].*\n', '', doc, flags=re.M))
+    "The page of a module: its docstring, and every public function, class and method."
+    source = (root/f'lesionseg/{name}.py').read_text()
+    tree, lines = ast.parse(source), source.splitlines()
+    parts = [f'# lesionseg.{name}', ast.get_docstring(tree) or '']
+    public = import_module(f'lesionseg.{name}').__all__
+    for node in tree.body:
+        if getattr(node, 'name', None) not in public: continue
+        parts.append(f'## {node.name}')
+        methods = [node]
+        if isinstance(node, ast.ClassDef):
+            bases = ', '.join(map(ast.unparse, node.bases))
+            parts.append(f"{ast.get_docstring(node) or ''} {f'A `{bases}`.' if bases else ''}")
+            methods = [m for m in node.body if isinstance(m, ast.FunctionDef)
+                       and (m.name == '__init__' or not m.name.startswith('_'))]
+            fields = [lines[f.lineno - 1].strip() for f in node.body if isinstance(f, ast.AnnAssign)]
+            if fields: parts.append('\n'.join(['```python', *fields, '```']))
+        parts += [f'```python\n{signature(method, lines)}\n```' for method in methods]
     return '\n\n'.join(parts)
 
 
@@ -45,10 +60,12 @@ def on_config(config):
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(clean(nbformat.read(path, 4)), target)
     (pages/'reference').mkdir()
-    for name in MODULES: (pages/f'reference/{name}.md').write_text(reference(name))
+    for name in MODULES:
+        (pages/f'reference/{name}.md').write_text(reference(name))
     for name in 'CHANGELOG', 'CONTRIBUTING':
         text = (root/f'{name}.md').read_text()
         (pages/f'{name.lower()}.md').write_text(text.replace('](nbs/', ']('))
+    (pages/'wide.css').write_text('.md-grid { max-width: 90rem }')  # a line of code has 100 columns
     config['docs_dir'] = str(pages)
     return config
 

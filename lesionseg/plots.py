@@ -27,7 +27,7 @@ from .metrics import boundary, iou
 from .model import Encoder
 from .runs import Run
 
-# %% ../nbs/lib/plots.ipynb #6af0ee0e
+# %% ../nbs/lib/plots.ipynb #418be70e
 _plain_text = plt.rc_context({'text.parse_math': False}) # A decorator: no formulas in the figure
 
 # %% ../nbs/lib/plots.ipynb #6c1cc060
@@ -107,7 +107,7 @@ def _draw_prediction(axes, image, mask, probs, threshold):
     outlined.set_xlabel(f'IoU {score:.2f}', fontsize=9)
     shown.imshow(probs[0], cmap='gray', vmin=0, vmax=1)
 
-# %% ../nbs/lib/plots.ipynb #7e927a59
+# %% ../nbs/lib/plots.ipynb #326d81f5
 @_plain_text
 def plot_gallery(
     images: Images, # The rows, chosen by the caller
@@ -169,7 +169,7 @@ def _draw_differences(ax, differences, i):
     ax.plot([low, high], [i, i], 'k', lw=5, solid_capstyle='butt', alpha=.7)
     ax.plot(median, i, '|w', ms=8, mew=2)
 
-# %% ../nbs/lib/plots.ipynb #5293b419
+# %% ../nbs/lib/plots.ipynb #02f2c2b9
 @_plain_text
 def plot_summary(
     table: pd.DataFrame, # As `score_table` gives it
@@ -302,7 +302,7 @@ def _head(row):
     "Height of the captions of a row of tiles, in pixels."
     return max(16*(caption.count('\n') + 1) + 4 if caption else 0 for caption, _ in row)
 
-# %% ../nbs/lib/plots.ipynb #12e852fb
+# %% ../nbs/lib/plots.ipynb #dae6a73b
 def montage(
     rows: list[list[tuple]], # Tiles: a caption, and `Pixels` (enlarged) or an `Image` (as it is)
     side: int=168, # Height of enlarged pixels
