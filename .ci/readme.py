@@ -17,7 +17,8 @@ def render():
         if '#| echo: false' in cell.source: cell.metadata['transient'] = {'remove_source': True}
         cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
     text, resources = MarkdownExporter().from_notebook_node(nb, resources={'output_files_dir': 'nbs/figures', 'unique_key': 'readme'})
-    text = re.sub(r'(\]\()(?!https?:|nbs/)([\w-]+\.ipynb)', r'\1nbs/\2', text)  # links between notebooks, seen from the top
+    text = re.sub(r'(\]\()(?!https?:|nbs/|\.\./|lesionseg/)([\w/.-]+\.\w+\))', r'\1nbs/\2', text)  # links from the top
+    text = text.replace('](../', '](')
     return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', resources['outputs']
 
 

@@ -24,7 +24,7 @@ PUBLISHED = pd.DataFrame( # The published numbers of each strategy, by its name
      'soft IoU': [.6454, .7239], 'soft Dice': [.7641, .8295]},
     index=[cfg.name for cfg in STRATEGIES.values()])
 
-# %% ../nbs/05_comparison.ipynb #711504d6
+# %% ../nbs/05_comparison.ipynb #5f450d8c
 @cache
 def _count_parameters(cfg):
     "Trainable and frozen parameters of a configuration's network."
@@ -44,7 +44,7 @@ def by_strategy(
     names = dict.fromkeys(run.name for run in runs)
     return {name: [run for run in runs if run.name == name] for name in names}
 
-# %% ../nbs/05_comparison.ipynb #e7bb6592
+# %% ../nbs/05_comparison.ipynb #b00331e4
 _ISIC2016_TEST = '0704403bddb3fe93' # Fingerprint of its test images at 128 × 128 pixels
 
 def _on_isic2016(run):
@@ -63,7 +63,7 @@ def _row(run):
             'soft IoU': mean.soft_iou, 'soft Dice': mean.soft_dice,
             'IoU': mean.iou, 'Dice': mean.dice, 'trainable': trainable, 'frozen': frozen}
 
-# %% ../nbs/05_comparison.ipynb #71eefae5
+# %% ../nbs/05_comparison.ipynb #1ab33398
 def comparison_table(
     runs: list[Run], # One or more finished runs
     published: bool=True, # Add the published row under each strategy with a run on ISIC 2016?
@@ -245,7 +245,7 @@ def _hair(image):
     blobs = ndimage.binary_opening(lines, np.ones((4, 4)))
     return float((lines & ~blobs).mean())
 
-# %% ../nbs/05_comparison.ipynb #0634183d
+# %% ../nbs/05_comparison.ipynb #fc9e5645
 def image_properties(
     images: Images, # What to measure
     masks: Masks, # Where the lesion is

@@ -9,6 +9,7 @@ __all__ = ['COLORS', 'plot_curves', 'plot_scores', 'plot_gallery', 'plot_thresho
 
 # %% ../nbs/lib/plots.ipynb #12664013
 import textwrap
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -27,8 +28,14 @@ from .metrics import boundary, iou
 from .model import Encoder
 from .runs import Run
 
-# %% ../nbs/lib/plots.ipynb #418be70e
-_plain_text = plt.rc_context({'text.parse_math': False}) # A decorator: no formulas in the figure
+# %% ../nbs/lib/plots.ipynb #471b3167
+@contextmanager
+def _plain_text():
+    "As a decorator: what the function writes into figures is text, dollar signs and all."
+    before = plt.rcParams['text.parse_math']
+    plt.rcParams['text.parse_math'] = False
+    try: yield
+    finally: plt.rcParams['text.parse_math'] = before
 
 # %% ../nbs/lib/plots.ipynb #6c1cc060
 _TITLES = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
@@ -38,7 +45,7 @@ def _draw_history(ax, run, column, color, width):
     for part, style in ('train', '-'), ('valid', '--'):
         ax.plot(run.history.index, run.history[f'{part}_{column}'], style, color=color, lw=width)
 
-@_plain_text
+@_plain_text()
 def plot_curves(
     runs: list[Run], # One or more runs
     metrics: tuple=('loss', 'soft_iou', 'iou'), # A panel each; see `training.METRIC_NAMES`
@@ -68,7 +75,7 @@ def _mean_scores(runs, names):
              for name, group in groups.items()}
     return pd.concat(means, names=['strategy']).rename(columns=names).reset_index('strategy')
 
-@_plain_text
+@_plain_text()
 def plot_scores(
     runs: list[Run], # One or more finished runs
 ) -> plt.Figure:
@@ -107,8 +114,8 @@ def _draw_prediction(axes, image, mask, probs, threshold):
     outlined.set_xlabel(f'IoU {score:.2f}', fontsize=9)
     shown.imshow(probs[0], cmap='gray', vmin=0, vmax=1)
 
-# %% ../nbs/lib/plots.ipynb #326d81f5
-@_plain_text
+# %% ../nbs/lib/plots.ipynb #6f5aca54
+@_plain_text()
 def plot_gallery(
     images: Images, # The rows, chosen by the caller
     masks: Masks, # Their ground truth
@@ -137,7 +144,7 @@ def plot_gallery(
     return fig
 
 # %% ../nbs/lib/plots.ipynb #8c94942b
-@_plain_text
+@_plain_text()
 def plot_thresholds(
     sweeps: dict[str, pd.DataFrame], # For each model's name what `threshold_sweep` gives
 ) -> plt.Figure:
@@ -169,8 +176,8 @@ def _draw_differences(ax, differences, i):
     ax.plot([low, high], [i, i], 'k', lw=5, solid_capstyle='butt', alpha=.7)
     ax.plot(median, i, '|w', ms=8, mew=2)
 
-# %% ../nbs/lib/plots.ipynb #02f2c2b9
-@_plain_text
+# %% ../nbs/lib/plots.ipynb #7c368301
+@_plain_text()
 def plot_summary(
     table: pd.DataFrame, # As `score_table` gives it
     metric: str='IoU', # What the scores are called
@@ -194,6 +201,7 @@ def plot_summary(
 
     for ax in left, right:
         ax.set_ylim(len(names) - .4, -.6)
+        ax.locator_params(axis='x', nbins=6)
         ax.grid(axis='x', alpha=.3)
     return fig
 
@@ -205,7 +213,7 @@ def _draw_property(ax, values, scores, color, label):
     middles, means = values.groupby(fifth).median(), scores.groupby(fifth).mean()
     ax.plot(middles, means, 'o-', color=color, label=label)
 
-@_plain_text
+@_plain_text()
 def plot_properties(
     properties: pd.DataFrame, # As `image_properties` gives it
     scores: pd.DataFrame, # A row for each image, a column for each strategy
@@ -246,7 +254,7 @@ def _boxes(steps):
     outputs = shown[['channels out', 'side out']].astype(int)
     return [('image', 3, int(steps['side in'].iloc[0])), *outputs.itertuples(name=None)]
 
-@_plain_text
+@_plain_text()
 def plot_architecture(
     steps: pd.DataFrame, # As `model.summary` gives it
 ) -> plt.Figure:
@@ -302,7 +310,7 @@ def _head(row):
     "Height of the captions of a row of tiles, in pixels."
     return max(16*(caption.count('\n') + 1) + 4 if caption else 0 for caption, _ in row)
 
-# %% ../nbs/lib/plots.ipynb #dae6a73b
+# %% ../nbs/lib/plots.ipynb #93a3d8b5
 def montage(
     rows: list[list[tuple]], # Tiles: a caption, and `Pixels` (enlarged) or an `Image` (as it is)
     side: int=168, # Height of enlarged pixels
@@ -359,7 +367,7 @@ def legend(
 # %% ../nbs/lib/plots.ipynb #6bd80fc8
 class Chart:
     "A small line chart that is quickly drawn again with other numbers."
-    @_plain_text
+    @_plain_text()
     def __init__(self,
         labels: list[str], # Of each line
         size: tuple[int, int], # Width and height in pixels
