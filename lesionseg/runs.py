@@ -6,39 +6,132 @@
 __all__ = ['Run', 'find_runs', 'TrainingRun', 'train_run']
 
 # %% ../nbs/lib/runs.ipynb #9f5f4e5a
-import json, platform, shutil
+import hashlib, io, json, os, platform, re, shutil
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd, torch
 from accelerate import Accelerator
 from fastcore.basics import IN_NOTEBOOK
+from filelock import FileLock, Timeout
 from IPython.display import display
 from safetensors import SafetensorError
 from tqdm import tqdm
 
 from . import __version__
-from .core import LesionsegError, atomic_write, keep_freed_memory, set_seed
+from .core import (
+    LesionsegError, atomic_write, keep_freed_memory, remove_leftovers, set_seed)
 from .data import LesionData, to_tensors
 from .inference import fuse_conv_bn, predict
-from .metrics import score_images
+from .metrics import METRICS, score_images
 from .model import LesionSegmenter, load_encoder_weights, load_model, save_model
-from .training import TrainConfig, fit, make_accelerator, make_loaders
+from .training import (
+    METRIC_NAMES, TrainConfig, fit, make_accelerator, make_loaders)
+
+# %% ../nbs/lib/runs.ipynb #4f0b20e5
+_AGAIN = "copy the run folder again, or delete scores.csv in it and train it again"
+
+@contextmanager
+def _reading(path, remedy=_AGAIN):
+    "Turn whatever goes wrong while `path` is read into a `LesionsegError` that names it."
+    try: yield
+    except LesionsegError: raise
+    except Exception as error:
+        reason = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        raise LesionsegError(
+            f"{path} cannot be used ({reason.strip().splitlines()[0]}): {remedy}.") from None
+
+# %% ../nbs/lib/runs.ipynb #63f7f962
+def _sha256(path):
+    "The checksum of a file."
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+def _write_checksums(folder, files):
+    "Note the checksums of `files` (name → path) in `folder`."
+    with atomic_write(folder/'checksums.json') as temporary:
+        digests = {name: _sha256(path) for name, path in files.items()}
+        temporary.write_text(json.dumps(digests, indent=1))
+
+def _checksums(folder):
+    "The checksums that were noted in `folder` (name → digest)."
+    path = folder/'checksums.json'
+    with _reading(path, "delete it to do without this check, or copy the folder again"):
+        noted = json.loads(path.read_text()) if path.is_file() else {}
+        if not isinstance(noted, dict): raise ValueError("it holds no checksums")
+        return noted
+
+def _read(path):
+    "The bytes of a file. Raises `ValueError` if it is empty or not as it was written."
+    content = path.read_bytes()
+    noted = _checksums(path.parent).get(path.name)
+    if not content: raise ValueError("it is empty")
+    if noted and hashlib.sha256(content).hexdigest() != noted:
+        raise ValueError("its checksum is another than the one in checksums.json")
+    return content
+
+# %% ../nbs/lib/runs.ipynb #4d5cd693
+def _parse_table(content, index, columns):
+    "The table in a CSV file's bytes. Raises `ValueError` for what no run writes."
+    if not content.endswith(b'\n'): raise ValueError("it is cut short")
+    table = pd.read_csv(io.BytesIO(content), converters={'id': str}, float_precision='round_trip')
+    for column in (index, *columns):
+        if column not in table: raise ValueError(f"it has no column {column}")
+
+    table = table.set_index(index)
+    if not len(table): raise ValueError("it has no rows")
+    if table.index.has_duplicates:
+        raise ValueError(f"{index} {table.index[table.index.duplicated()][0]} stands twice")
+    for column in columns:
+        highest = float('inf') if column.endswith('loss') else 1
+        wrong = table[column][~table[column].between(0, highest + 1e-6)] # sums are rounded
+        if len(wrong):
+            raise ValueError(f"{column} of {index} {wrong.index[0]} is {wrong.iloc[0]} and not "
+                             f"from 0 to {highest}")
+    return table
+
+# %% ../nbs/lib/runs.ipynb #6afbcd62
+_PART = {'images': int, 'fingerprint': str}
+_CONFIG = { # What must stand in config.json, with its type
+    'train_config': {'name': str}, 'seed': int, 'encoder_weights': str,
+    'data': {'name': str, 'size': int, 'train': _PART, 'validation': _PART, 'test': _PART},
+    'made_with': {'device': str, 'torch': str}}
+
+def _check_fields(found, wanted, where=''):
+    "Raise `ValueError` for the first field that is missing or of another type."
+    if not isinstance(found, dict): raise ValueError("it holds no fields")
+    for name, kind in wanted.items():
+        value = found.get(name)
+        nested = isinstance(kind, dict)
+        if not isinstance(value, dict if nested else kind):
+            raise ValueError(f"the field {where}{name} is missing or of another type")
+        if nested: _check_fields(value, kind, f'{name}.')
+
+def _parse_config(content):
+    "The content of a config.json. Raises `ValueError` or `TypeError` for what no run writes."
+    config = json.loads(content)
+    _check_fields(config, _CONFIG)
+    unknown = {*config['train_config']} - {field.name for field in fields(TrainConfig)}
+    if unknown: raise ValueError(f"this version does not know {min(unknown)} in train_config")
+    try: TrainConfig(**config['train_config'])
+    except LesionsegError as error: raise ValueError(str(error).rstrip('.')) from None
+    return config
 
 # %% ../nbs/lib/runs.ipynb #5d8cb0fa
 class Run:
-    "A run folder. Raises `LesionsegError` if `path` is none."
+    "A run folder. Raises `LesionsegError` for a folder that is none, and for a damaged file."
     def __init__(self,
         path: str|Path, # The folder
     ):
         self.path = Path(path)
-        if not (self.path/'config.json').is_file():
-            raise LesionsegError(f"{path} is no run folder (it has no config.json): give a folder "
-                                 "that lesionseg_train or lesionseg_compare wrote.")
-        self.config = json.loads((self.path/'config.json').read_text())
+        file = self.path/'config.json'
+        with _reading(file, "copy the run folder again, or delete it and train again"):
+            if not file.is_file():
+                raise LesionsegError(f"{path} is no run folder (it has no config.json): give a "
+                                     "folder that lesionseg_train or lesionseg_compare wrote.")
+            self.config = _parse_config(_read(file))
 
     def __repr__(self):
         done = len(self.history) if self.started else 0
@@ -60,28 +153,40 @@ class Run:
     @property
     def finished(self) -> bool: return (self.path/'scores.csv').is_file()
 
-    def _table(self, file, index):
-        if not (self.path/file).is_file():
-            raise LesionsegError(f"{self.path} has no {file}: the run is not finished; "
-                                 "start it again, and it goes on where it stopped.")
-        return pd.read_csv(self.path/file, index_col=index, float_precision='round_trip')
+    def _table(self, file, index, columns):
+        "Read history.csv or scores.csv."
+        path = self.path/file
+        with _reading(path):
+            if not path.is_file() and not self.finished:
+                raise LesionsegError(f"{self.path} has no {file}: the run is not finished; "
+                                     "start it again, and it goes on where it stopped.")
+            return _parse_table(_read(path), index, columns)
 
     @cached_property
     def history(self) -> pd.DataFrame: # A row for each epoch
-        return self._table('history.csv', 'epoch')
+        columns = [f'{part}_{name}' for part in ('train', 'valid') for name in METRIC_NAMES]
+        history = self._table('history.csv', 'epoch', columns)
+        expected = self.train_config.epochs if self.finished else len(history)
+        with _reading(self.path/'history.csv'):
+            if list(history.index) != list(range(1, expected + 1)):
+                raise ValueError(f"its epochs are not those from 1 to {expected}")
+        return history
 
     @cached_property
     def scores(self) -> pd.DataFrame: # A row for each test image
-        return self._table('scores.csv', 'id')
+        return self._table('scores.csv', 'id', METRICS)
 
     def model(self) -> LesionSegmenter: # The trained network, in evaluation mode
-        return load_model(self.path)
+        path = self.path/'model.safetensors'
+        with _reading(path):
+            if path.is_file(): _read(path) # only to compare its checksum
+            return load_model(self.path)
 
 # %% ../nbs/lib/runs.ipynb #604d4c42
 def find_runs(
     path: str|Path, # A folder that holds run folders
 ) -> list[Run]: # By strategy, then by seed
-    "The finished runs in a folder."
+    "The finished runs in a folder. Raises `LesionsegError` naming the first damaged one."
     runs = [Run(file.parent) for file in Path(path).glob('*/scores.csv')]
     return sorted(runs, key=lambda run: (run.name, run.seed))
 
@@ -104,8 +209,40 @@ def _environment(accelerator):
             'mixed_precision': accelerator.mixed_precision}
 
 # %% ../nbs/lib/runs.ipynb #de084f20
+_KEPT = 2 # Checkpoints of a run that trains
+
+def _write_table(table, path):
+    with atomic_write(path) as temporary: table.to_csv(temporary)
+
 class TrainingRun(Run):
     "A run while it trains: it also writes."
+    def _checkpoints(self):
+        "The folders of the checkpoints, newest first."
+        found = [path for path in (self.path/'checkpoint').glob('epoch_*')
+                 if re.fullmatch(r'epoch_\d{4,}', path.name)]
+        return sorted(found, key=lambda path: int(path.name[6:]), reverse=True)
+
+    @property
+    def done(self) -> int: # Epochs in the newest checkpoint, 0 if there is none
+        return max((int(path.name[6:]) for path in self._checkpoints()), default=0)
+
+    @contextmanager
+    def _writing(self):
+        "Turn what goes wrong while the folder is written into a `LesionsegError`."
+        try: yield
+        except (OSError, RuntimeError, SafetensorError) as error:
+            self._check_presence()
+            reason = getattr(error, 'strerror', None) or error
+            raise LesionsegError(
+                f"{self.path} cannot be written ({reason}): "
+                "free some space or choose a folder that you may write to.") from error
+
+    def _check_presence(self):
+        "Raise `LesionsegError` if the folder is gone."
+        if not (self.path/'config.json').is_file():
+            raise LesionsegError(f"{self.path} was deleted or moved while it was being trained: "
+                                 "put it back or start the run again.")
+
     def record(self,
         epoch: int, # From 1
         train: dict, # What `train_one_epoch` returned
@@ -113,7 +250,8 @@ class TrainingRun(Run):
         train_seconds: float, # Of the training part
         seconds: float, # Of the whole epoch
     ):
-        "Add an epoch to the history."
+        "Add an epoch to the history. Raises `LesionsegError` if the folder is gone."
+        self._check_presence()
         row = {f'train_{key}': value for key, value in train.items()}
         row |= {f'valid_{key}': value for key, value in valid.items()}
         row |= {'train_seconds': train_seconds, 'seconds': seconds}
@@ -123,34 +261,76 @@ class TrainingRun(Run):
     def save_checkpoint(self,
         accelerator: Accelerator, # Holds model and optimizer
     ):
-        "Write the history, then the state beside the older one, then let it take its place."
-        checkpoints, name = self.path/'checkpoint', f'epoch_{self.history.index[-1]:04d}'
-        if accelerator.is_main_process:
-            with atomic_write(self.path/'history.csv') as temporary: self.history.to_csv(temporary)
-        try:
-            accelerator.save_state(str(checkpoints/f'{name}.tmp'))
+        "Write the history, then the state beside the older ones, then give it its name."
+        name = f'epoch_{self.history.index[-1]:04d}'
+        temporary = self.path/'checkpoint'/f'{name}.tmp'
+        with self._writing():
+            accelerator.save_state(str(temporary))
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                (checkpoints/f'{name}.tmp').rename(checkpoints/name)
-                for old in checkpoints.iterdir():
-                    if old.name != name: shutil.rmtree(old)
-            accelerator.wait_for_everyone() # or the next checkpoint of another would be swept away
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise LesionsegError(
-                f"{checkpoints} cannot be written ({error}): "
-                "free some space or choose a folder that you may write to.") from error
+                _write_table(self.history, self.path/'history.csv')
+                self.history.to_csv(temporary/'history.csv')
+                _write_checksums(temporary, {path.name: path for path in temporary.iterdir()})
+                temporary.rename(temporary.with_name(name))
+                for old in self._checkpoints()[_KEPT:]: shutil.rmtree(old)
+            accelerator.wait_for_everyone() # so that all would go on from the same one
 
     def resume(self,
         accelerator: Accelerator, # Its model and optimizer are changed
     ) -> int: # The last finished epoch; 0 if there is no checkpoint
-        "Go back to the newest whole checkpoint, and cut the history there."
-        found = [path for path in (self.path/'checkpoint').glob('epoch_????') if path.is_dir()]
-        if not found: return 0
-        newest = max(found)
-        accelerator.load_state(str(newest))
-        done = int(newest.name[-4:])
-        self.history = self.history.iloc[:done]
-        return done
+        "Go back to the newest checkpoint, and to the history that belongs to it."
+        if not self.done: return 0
+        newest = self._checkpoints()[0]
+        with _reading(newest, "delete it and start the run again, which goes on from the "
+                              "checkpoint before it, or from the beginning"):
+            accelerator.load_state(str(newest))
+            if (newest/'history.csv').is_file(): # earlier versions had it only in the run folder
+                self.history = _parse_table(_read(newest/'history.csv'), 'epoch', [])
+            self.history = self.history.iloc[:self.done]
+        return self.done
+
+# %% ../nbs/lib/runs.ipynb #c5a9c444
+def _damaged_file(checkpoint):
+    "The first file of a checkpoint that is not as it was written, or None."
+    try: noted = _checksums(checkpoint)
+    except LesionsegError: return checkpoint/'checksums.json'
+    for name, digest in noted.items():
+        file = checkpoint/name
+        if not file.is_file() or _sha256(file) != digest: return file
+    return None
+
+def _drop_damaged(run):
+    "Delete damaged checkpoints after a whole one. Raises `LesionsegError` if none is whole."
+    damaged = []
+    for checkpoint in run._checkpoints():
+        file = _damaged_file(checkpoint)
+        if not file: break
+        damaged.append(file)
+    else:
+        if damaged:
+            raise LesionsegError(
+                f"{damaged[0]} is damaged, and no whole checkpoint comes before it: delete "
+                f"{run.path/'checkpoint'} and start the run again, from its first epoch.")
+
+    for file in damaged:
+        print(f"{file} is damaged: the run goes on from {checkpoint.name}.")
+        shutil.rmtree(file.parent)
+
+# %% ../nbs/lib/runs.ipynb #c54d51b2
+def _write_config(folder, config):
+    with atomic_write(folder/'config.json') as temporary:
+        temporary.write_text(json.dumps(config, indent=1))
+
+def _start(run, epochs):
+    "Get ready to train up to `epochs`: sweep away what was left, and what is no longer true."
+    with run._writing():
+        _drop_damaged(run)
+        remove_leftovers(run.path)
+        for cut in (run.path/'checkpoint').glob('epoch_*.tmp'): shutil.rmtree(cut)
+        for stale in 'checksums.json', 'scores.csv': (run.path/stale).unlink(missing_ok=True)
+    if epochs != run.train_config.epochs:
+        run.config['train_config']['epochs'] = epochs
+        _write_config(run.path, run.config)
 
 # %% ../nbs/lib/runs.ipynb #93e45a05
 def _flat(config):
@@ -158,27 +338,60 @@ def _flat(config):
     return {**asdict(TrainConfig(**config['train_config'])), **config['data'],
             'seed': config['seed'], 'encoder_weights': config['encoder_weights']}
 
+def _check_longer(run):
+    "Raise `LesionsegError` if a run cannot be trained longer than was planned."
+    cfg = run.train_config
+    reason = "it has no checkpoint" if run.finished and not run.done else ''
+    if cfg.low_res_fraction: reason = "its low_res_fraction is a share of their number"
+    if cfg.schedule != 'constant': reason = f"its schedule '{cfg.schedule}' depends on their number"
+    if reason:
+        raise LesionsegError(f"{run.path} cannot be trained longer than {cfg.epochs} epochs, "
+                             f"because {reason}: choose another name or delete the folder.")
+
 def _open_run(folder, described, environment):
-    "Start a run folder, or check that the one that is there is of the same run."
-    path = folder/'config.json'
-    if not path.is_file():
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(described | {'made_with': environment}, indent=1))
+    "Start a run folder, or check that the one that is there is of the same run, or a shorter one."
+    if not (folder/'config.json').is_file():
+        _write_config(folder, described | {'made_with': environment})
     run = TrainingRun(folder)
-    old, new = _flat(run.config), _flat(described)
-    differ = [f"{key} {old.get(key)} instead of {value}"
-              for key, value in new.items() if old.get(key) != value]
-    if differ:
-        raise LesionsegError(f"{folder} holds another run ({differ[0]}): "
-                             "choose another name or delete the folder.")
+    old = _flat(run.config)
+    new = _flat(described)
+    differ = [key for key in new if old.get(key) != new[key]]
+    longer = differ == ['epochs'] and new['epochs'] > old['epochs']
+    if longer: _check_longer(run)
+    elif differ:
+        key = differ[0]
+        raise LesionsegError(f"{folder} holds another run ({key} {old.get(key)} instead of "
+                             f"{new[key]}): choose another name or delete the folder.")
     return run
+
+# %% ../nbs/lib/runs.ipynb #13b780f9
+@contextmanager
+def _sole_training(run):
+    "Lock a run's folder. Raises `LesionsegError` if another process is training it."
+    holder = run.path/'checkpoint'/'locked_by'
+    lock = FileLock(run.path/'checkpoint'/'lock')
+    with run._writing():
+        holder.parent.mkdir(exist_ok=True)
+        try: lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text() if holder.is_file() else 'another process'
+            raise LesionsegError(f"{run.path} is being trained by {who}: wait until it has ended, "
+                                 "or choose another name.") from None
+        holder.write_text(f'process {os.getpid()} on {platform.node()}')
+
+    try: yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 # %% ../nbs/lib/runs.ipynb #bdf4c74b
 def _live_table():
     "A callback that shows the history as a table, which grows in place."
     table = display(pd.DataFrame(), display_id=True)
-    parts = [f'{part}_{name}' for name in ('loss', 'soft_iou', 'iou') for part in ('train', 'valid')]
-    return lambda history: table.update(history[[*parts, 'seconds']].round(4))
+    columns = [f'{part}_{name}' for name in ('loss', 'soft_iou', 'iou')
+               for part in ('train', 'valid')]
+    def update(history): table.update(history[[*columns, 'seconds']].round(4))
+    return update
 
 @contextmanager
 def _show(run, batches, quiet):
@@ -186,8 +399,8 @@ def _show(run, batches, quiet):
     if quiet: yield [], iter
     elif IN_NOTEBOOK: yield [_live_table()], iter
     else:
-        epochs, done = run.train_config.epochs, len(run.history) if run.started else 0
-        with tqdm(desc=run.name, total=epochs*batches, initial=done*batches, unit='batch') as bar:
+        total = run.train_config.epochs*batches
+        with tqdm(desc=run.name, total=total, initial=run.done*batches, unit='batch') as bar:
             def count(loader):
                 for batch in loader:
                     yield batch
@@ -200,20 +413,63 @@ def _show(run, batches, quiet):
 
             yield [note], count
 
-# %% ../nbs/lib/runs.ipynb #823dd0a3
+# %% ../nbs/lib/runs.ipynb #8fdc2ff5
+def _keep(run, model):
+    "Write history and model as they are after the newest epoch."
+    _write_table(run.history, run.path/'history.csv')
+    save_model(model, run.path/'model.safetensors')
+
+def _seal(run, **more):
+    "Note the checksums of all files; `more` are files that are about to get their name."
+    files = {name: run.path/name for name in ('config.json', 'history.csv', 'model.safetensors')}
+    _write_checksums(run.path, files | more)
+
 def _finish(run, model, test):
     "Save the model, and last of all its scores on the test images."
-    save_model(model, run.path/'model.safetensors')
-    saved = fuse_conv_bn(run.model()).to(next(model.parameters()).device) # what a reader will load
+    _keep(run, model)
+    saved = fuse_conv_bn(load_model(run.path)).to(next(model.parameters()).device)
     images, masks = to_tensors(test)
     scores = score_images(predict(saved, images), masks, test.ids)
-    with atomic_write(run.path/'scores.csv') as temporary: scores.to_csv(temporary)
+
+    with run._writing():
+        for old in run._checkpoints()[1:]: shutil.rmtree(old)
+    with atomic_write(run.path/'scores.csv') as temporary:
+        scores.to_csv(temporary)
+        _seal(run, **{'scores.csv': temporary})
+
+# %% ../nbs/lib/runs.ipynb #95e7244d
+def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
+    "Train up to the last epoch, or to Ctrl-C. Returns whether it was the last epoch."
+    try:
+        with _show(run, len(loaders.train), quiet) as (own, progress):
+            fit(model, loaders, cfg, run, accelerator, [*own, *callbacks], progress)
+        return True
+    except KeyboardInterrupt:
+        done = run.resume(accelerator)
+        accelerator.print(f"Stopped after {done} of {cfg.epochs} epochs; {run.path} keeps them, "
+                          "and the same call goes on from there.")
+        if done and accelerator.is_main_process:
+            _keep(run, model)
+            _seal(run)
+        return False
+
+# %% ../nbs/lib/runs.ipynb #d83462bf
+def _prepare(cfg, data, path, weights, seed, accelerator):
+    "The run, opened; its model, with initial weights; and its batches."
+    train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)
+    set_seed(seed)
+    model = cfg.make_model(data.size)
+    with accelerator.main_process_first():
+        source = load_encoder_weights(model.encoder, weights)
+        described = _describe(cfg, data, train, valid, seed, source)
+        run = _open_run(Path(path), described, _environment(accelerator))
+    return run, model, make_loaders(train, valid, cfg, accelerator.num_processes)
 
 # %% ../nbs/lib/runs.ipynb #d8099d92
 def train_run(
     cfg: TrainConfig, # How to train
     data: LesionData, # What to train on
-    path: str|Path, # The run's folder, new or of the same run interrupted
+    path: str|Path, # The run's folder: new, of the same run interrupted, or of a shorter one
     weights: str|Path|None='imagenet', # Of the encoder: 'imagenet', a file, or None: random
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
     quiet: bool=False, # No progress?
@@ -222,28 +478,18 @@ def train_run(
     "Train, score and keep a run, or go on where it stopped; Ctrl-C keeps the finished epochs."
     if not 0 <= seed <= 4000:
         raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
-    accelerator = make_accelerator()
-    train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)
     keep_freed_memory()
-    set_seed(seed)
-    model = cfg.make_model()
-    with accelerator.main_process_first():
-        source = load_encoder_weights(model.encoder, weights)
-        described = _describe(cfg, data, train, valid, seed, source)
-        run = _open_run(Path(path), described, _environment(accelerator))
-    if run.finished: return run
+    accelerator = make_accelerator()
+    run, model, loaders = _prepare(cfg, data, path, weights, seed, accelerator)
+    if run.finished and run.train_config.epochs == cfg.epochs: return run
 
-    loaders = make_loaders(train, valid, cfg, accelerator.num_processes)
-    try:
-        with _show(run, len(loaders.train), quiet or not accelerator.is_main_process) as shown:
-            own, progress = shown
-            fit(model, loaders, cfg, run, accelerator, [*own, *callbacks], progress)
-    except KeyboardInterrupt:
-        done = run.resume(accelerator)
-        accelerator.print(f"Stopped after {done} of {cfg.epochs} epochs; {run.path} keeps them, "
-                          "and the same call goes on from there.")
-        if done and accelerator.is_main_process: save_model(model, run.path/'model.safetensors')
-        return run
-    if accelerator.is_main_process: _finish(run, model, data.test)
+    leads = accelerator.is_main_process
+    accelerator.wait_for_everyone() # all have read the folder before it changes
+    with _sole_training(run) if leads else nullcontext():
+        if leads: _start(run, cfg.epochs)
+        accelerator.wait_for_everyone()
+        whole = _train(run, model, cfg, loaders, accelerator, quiet or not leads, callbacks)
+        if not whole: return run
+        if leads: _finish(run, model, data.test)
     accelerator.wait_for_everyone()
     return Run(run.path)
