@@ -6,7 +6,7 @@
 __all__ = ['one_sentence', 'download', 'train', 'evaluate', 'visualize', 'compare', 'predict']
 
 # %% ../nbs/lib/cli.ipynb #fcd7feeb
-import json, os, sys, textwrap, warnings
+import os, sys, textwrap, warnings
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -58,17 +58,18 @@ def _check_size(size):
     if size < 64 or size % 32:
         raise LesionsegError(f"size is {size}: choose a multiple of 32 from 64 on, such as 128.")
 
-def _data(data, size=128) -> LesionData:
-    "The data set that was asked for."
+# %% ../nbs/lib/cli.ipynb #fa7af095
+def _data(data, size=128, allow='') -> LesionData:
+    "The data set that was asked for; what there is to say about it is said."
     _check_size(size)
     root = _root(data)
     with make_accelerator().main_process_first():
-        loaded = load_data(root or synthetic_dataset(), size)
+        loaded = load_data(root or synthetic_dataset(), size, allow=allow)
     if not root: loaded.name = 'built-in'
     counts = f"{len(loaded.train)} training and {len(loaded.test)} test images"
-    _say(f"Data: {root}, {counts}." if root else
-         f"Data: built-in synthetic images, {counts}.\n"
-         "      (--data or LESIONSEG_DATA takes photographs.)")
+    _say(f"Data: {root}\n{textwrap.indent(loaded.summary, '      ')}" if root else
+         f"Data: built-in synthetic images, {counts}\n"
+         "      (--data or LESIONSEG_DATA takes photographs)")
     return loaded
 
 def _weights(weights, data):
@@ -96,7 +97,7 @@ def _config(mode, data, **changes) -> TrainConfig:
              if value is not None and value is not False}
     return replace(MODES[mode], **usual | given)
 
-# %% ../nbs/lib/cli.ipynb #e43804c9
+# %% ../nbs/lib/cli.ipynb #f23c3947
 _WORDS = { # What a changed field adds to the name of a run's folder
     'epochs': '{}epochs', 'batch_size': 'batch{}', 'normalize': 'normalized',
     'augment': 'augmented', 'validate_on': '{}', 'valid_fraction': 'valid{}'}
@@ -113,7 +114,7 @@ def _run_name(mode, cfg, data, weights, seed):
     if _weights(weights, data) != _weights(None, data): words.append(Path(weights).stem)
     return '-'.join([mode, *words, f'seed{seed}'])
 
-# %% ../nbs/lib/cli.ipynb #61f63fad
+# %% ../nbs/lib/cli.ipynb #e60a7539
 def _train(cfg, data, path, weights, seed) -> Run:
     "Train a run, and end the program if it was stopped on the way."
     weights = _weights(weights, data)
@@ -127,26 +128,29 @@ def _tell_weights(weights, data):
     new = '; synthetic ones are new to it' if data.synthetic else ''
     _say(f"Weights: an encoder that has learned from photographs of lesions{new}.")
 
+# %% ../nbs/lib/cli.ipynb #214f9cc1
 @call_parse
 @one_sentence
 def train(
     mode: str='finetuning', # feature_extraction (encoder frozen), finetuning, or tuned (our best)
     epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 20
     batch_size: int=None, # Images a step; default the mode's, as published 45
-    seed: int=0, # The same seed on the same machine gives the same run
+    seed: int=0, # Of initial weights, shuffling, dropout and augmentation
     data: str=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
     size: int=128, # Side of the square images in pixels, a multiple of 32 from 64 on
-    weights: Param('Of the encoder: isic2016, imagenet, none or a file; default $LESIONSEG_WEIGHTS, '
-                   'else isic2016 for synthetic images and imagenet for photographs', str)=None,
+    weights: Param('Of the encoder: isic2016, imagenet, none or a file; default '
+                   '$LESIONSEG_WEIGHTS, else isic2016 for synthetic images and imagenet '
+                   'for photographs', str)=None,
     out: str=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
     normalize: store_true=False, # Normalize the input as ImageNet was? The published one was not
     augment: store_true=False, # Flip, turn, zoom and recolor the training images?
     validate_on: Param('Where validation images come from: all of the test set, as published, '
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
+    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
-    data = _data(data, size)
+    data = _data(data, size, allow)
     cfg = _config(mode, data, epochs=epochs, batch_size=batch_size, normalize=normalize,
                   augment=augment, validate_on=validate_on, valid_fraction=valid_fraction)
     _tell_weights(weights, data)
@@ -154,31 +158,40 @@ def train(
     run = _train(cfg, data, Path(path), weights, seed)
     _say(f"{run.scores.mean().round(4).to_string()}\nThe run is in {run.path}.")
 
-# %% ../nbs/lib/cli.ipynb #93f192ef
-def _run_data(path):
-    "What the config.json beside a model says about its data; None: there is none."
+# %% ../nbs/lib/cli.ipynb #fa429a7e
+def _run_of(path):
+    "The run that a model belongs to; None: it is on its own."
     path = Path(path)
     file = (path.parent if path.is_file() else path)/'config.json'
-    config = json.loads(file.read_text()) if file.is_file() else {}
-    return config['data'] if 'train_config' in config else None
+    if not file.is_file() or b'"train_config"' not in file.read_bytes(): return None
+    return Run(file.parent)
 
-def _load_test(root, size):
+def _load_model(path):
+    "The model of a run, whose checksum is compared, or any other that `from_pretrained` takes."
+    run = _run_of(path) if Path(path).is_dir() else None
+    return run.model() if run else LesionSegmenter.from_pretrained(path)
+
+def _load_test(root, size, allow):
     "The test images of a data set."
     pairs = find_pairs(root, 'test')
-    return LesionDataset(load_pixels(pairs, size), [pair.id for pair in pairs])
+    if not pairs: raise LesionsegError(f"{root} has no test images: add a folder test.")
+    pixels = load_pixels(pairs, size, allow=allow)
+    return LesionDataset(pixels, [pair.id for pair in pairs])
 
-def _check_data(path, data, root):
+# %% ../nbs/lib/cli.ipynb #dabe223e
+def _check_data(path, data, root, allow):
     "Say that a run was made on other data; raise `LesionsegError` if none were asked for."
-    made_on = _run_data(path)
-    if not made_on: return
-    test = _load_test(root, made_on['size'])
+    run = _run_of(path)
+    if not run: return
+    made_on = run.config['data']
+    test = _load_test(root, made_on['size'], allow)
     if test.fingerprint() == made_on['test']['fingerprint']: return
     if not _root(data):
         raise LesionsegError(f"{path} was made on {made_on['name']} and not on the built-in "
                              "images: give its data with --data.")
     print(f"{path} was made on {made_on['name']}, and its test images are others than these.")
 
-def _test_images(models, data, size):
+def _test_images(models, data, size, allow):
     "The folder and test images for some models by path; the size is the first one's own."
     root = _root(data) or synthetic_dataset()
     own = [model.size for model in models.values()]
@@ -187,8 +200,8 @@ def _test_images(models, data, size):
     for path, model in models.items():
         if model.size != size:
             print(f"{path} was trained at {model.size} × {model.size} pixels; these are {size}.")
-        _check_data(path, data, root)
-    test = _load_test(root, size)
+        _check_data(path, data, root, allow)
+    test = _load_test(root, size, allow)
     print(f"{len(test)} test images: {root if _root(data) else 'built-in, synthetic'}.")
     return root, test
 
@@ -204,20 +217,22 @@ def evaluate(
     tta: store_true=False, # Average over each image's eight mirror images and turns? 8 times slower
     largest_component: store_true=False, # Keep each mask's largest region, and fill its holes?
     native: store_true=False, # Score IoU also at the masks' own resolution? Takes longer
+    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     out: str=None, # A .csv file for the scores of each image; default none is written
 ):
     "Score a model on the test images: mean, standard deviation, worst and median of each metric."
     check_threshold(threshold)
-    model = LesionSegmenter.from_pretrained(model_path)
-    root, test = _test_images({model_path: model}, data, size)
+    model = _load_model(model_path)
+    root, test = _test_images({model_path: model}, data, size, allow)
     images, masks = to_tensors(test)
     probs = (predict_tta if tta else predict_probs)(fuse_conv_bn(model), images)
     if largest_component: probs = clean_probs(probs, threshold)
 
     scores = score_images(probs, masks, test.ids, threshold)
-    if native: scores['native_iou'] = native_iou(probs, native_masks(root, test.ids), threshold)
-    shown = scores.describe().T[['mean', 'std', 'min', '50%']].rename(columns={'50%': 'median'})
-    print(shown.round(4).to_string())
+    own = native_masks(root, test.ids, allow=allow) if native else None
+    if native: scores['native_iou'] = native_iou(probs, own, threshold)
+    shown = scores.describe().T[['mean', 'std', 'min', '50%']].round(4)
+    print(shown.rename(columns={'50%': 'median'}).to_string())
     if out:
         with atomic_write(out) as temporary: scores.to_csv(temporary)
 
@@ -228,6 +243,13 @@ def _names(paths):
     names = [Path(folder).resolve().name for folder in folders]
     return [f'{i}. {name}' for i, name in enumerate(names, 1)] if len(names) > 1 else names
 
+def _draw(test, chosen, probs, threshold):
+    "The gallery of some test images."
+    images, masks = to_tensors(test, chosen)
+    probs = {name: p[chosen] for name, p in probs.items()}
+    return plot_gallery(images, masks, probs, [test.ids[i] for i in chosen], threshold)
+
+# %% ../nbs/lib/cli.ipynb #b42b38d5
 @call_parse
 @one_sentence
 def visualize(
@@ -239,6 +261,7 @@ def visualize(
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
     indices: Param('Test images to draw, from 0; default six from the worst to the best',
                    int, nargs='+')=None,
+    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     out: str='gallery.png', # The image to write: .png, .pdf or .svg
 ):
     "Draw test images with the outlines of their ground truth and of predictions."
@@ -247,31 +270,40 @@ def visualize(
         raise LesionsegError(f"{out} is no image that can be written: "
                              "choose a name that ends in .png, .pdf or .svg.")
     paths = [path for path in (model_path, compare_model) if path]
-    models = {path: LesionSegmenter.from_pretrained(path) for path in paths}
-    _, test = _test_images(models, data, size)
+    models = {path: _load_model(path) for path in paths}
+    _, test = _test_images(models, data, size, allow)
     images, masks = to_tensors(test)
     probs = {path: predict_probs(model, images) for path, model in models.items()}
 
-    chosen = indices
-    if not chosen: chosen = pick_by_rank(iou(probs[model_path], masks, threshold).numpy())
-    images, masks = to_tensors(test, chosen)
-    shown = {name: probs[path][chosen] for name, path in zip(_names(paths), paths)}
-    ids = [test.ids[i] for i in chosen]
-    save_figure(plot_gallery(images, masks, shown, ids, threshold), Path(out))
+    chosen = indices or pick_by_rank(iou(probs[model_path], masks, threshold).numpy())
+    shown = {name: probs[path] for name, path in zip(_names(paths), paths)}
+    save_figure(_draw(test, chosen, shown, threshold), Path(out))
     print(f"Images {', '.join(map(str, chosen))} are drawn in {out}.")
 
-# %% ../nbs/lib/cli.ipynb #c9a6481e
+# %% ../nbs/lib/cli.ipynb #3bbc69dc
 def _reference(data):
     "The packaged model's scores as a row of the table; none if the images have another size."
     model = LesionSegmenter.from_pretrained()
     if model.size != data.size: return pd.DataFrame()
     images, masks = to_tensors(data.test)
     mean = score_images(predict_probs(fuse_conv_bn(model), images), masks, data.test.ids).mean()
-    row = {'soft IoU': mean.soft_iou, 'soft Dice': mean.soft_dice, 'IoU': mean.iou, 'Dice': mean.dice}
-    return pd.DataFrame(row, index=[(PACKAGED, 'packaged model')])
+    names = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
+    return pd.DataFrame(mean[list(names)].rename(names).to_dict(), index=[(PACKAGED, 'packaged model')])
 
-def _conclude(runs, table, data, out):
-    "Print the table, the verdict, and where to look."
+# %% ../nbs/lib/cli.ipynb #5bb1e27b
+def _train_all(configs, data, out, weights, seeds):
+    "A run for each mode and seed: in `out` under plain names, else where `train` puts it."
+    _tell_weights(weights, data)
+    runs = []
+    for mode, cfg in configs.items():
+        for seed in seeds:
+            name = f'{mode}-seed{seed}' if out else _run_name(mode, cfg, data, weights, seed)
+            runs.append(_train(cfg, data, Path(out or _home(data))/name, weights, seed))
+    return runs
+
+def _conclude(runs, data, out, threshold):
+    "Write the report; print the table, the verdict, and where to look."
+    table = write_report(runs, out, data.test, threshold)
     columns = ['epochs', 'soft IoU', 'soft Dice', 'IoU', 'Dice']
     shown = pd.concat([table[columns], _reference(data)]).reset_index(names=['strategy', 'source'])
     shown['epochs'] = shown.epochs.map(lambda n: '' if pd.isna(n) else f'{n:.0f}')
@@ -280,7 +312,7 @@ def _conclude(runs, table, data, out):
     scores = score_table(runs)
     first, *others = scores.columns.unique('strategy')
     for other in others: print(textwrap.fill(verdict(scores, first, other), 80) + '\n')
-    print(f"Open {out/'report.html'} in a browser; table and figures lie beside it.")
+    print(f"Open {Path(out)/'report.html'} in a browser; table and figures lie beside it.")
 
 # %% ../nbs/lib/cli.ipynb #3f56f0e0
 @call_parse
@@ -294,31 +326,25 @@ def compare(
     data: str=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
     size: int=128, # Side of the square images in pixels, a multiple of 32 from 64 on
     weights: str=None, # Of the encoder: isic2016, imagenet, none or a file; as in lesionseg_train
-    out: str=None, # Folder for the runs, the table, the figures and the report; default runs/DATA
+    out: str=None, # Folder for runs, table, figures and report; default runs/DATA
     threshold: float=.5, # For the gallery, 0 to 1
     normalize: store_true=False, # Normalize the input as ImageNet was? The published one was not
     validate_on: Param('Where validation images come from: all of the test set, as published, '
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
+    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Train several strategies and write a report. The same command again goes on where it stopped."
     check_threshold(threshold)
-    data = _data(data, size)
+    data = _data(data, size, allow)
+    if not len(data.test): raise LesionsegError(f"{data.root} has no test images to compare on.")
     changes = {'epochs': epochs, 'batch_size': batch_size, 'normalize': normalize,
                'validate_on': validate_on, 'valid_fraction': valid_fraction}
     configs = {mode: _config(mode, data, **changes) for mode in modes or STRATEGIES}
-    _tell_weights(weights, data)
+    runs = _train_all(configs, data, out, weights, seeds or [0])
+    if make_accelerator().is_main_process: _conclude(runs, data, out or _home(data), threshold)
 
-    runs = []
-    for mode, cfg in configs.items():
-        for seed in seeds or [0]:
-            name = f'{mode}-seed{seed}' if out else _run_name(mode, cfg, data, weights, seed)
-            runs.append(_train(cfg, data, Path(out or _home(data))/name, weights, seed))
-    if not make_accelerator().is_main_process: return
-    table = write_report(runs, out or _home(data), data.test, threshold)
-    _conclude(runs, table, data, Path(out or _home(data)))
-
-# %% ../nbs/lib/cli.ipynb #9fbd27be
+# %% ../nbs/lib/cli.ipynb #27902321
 def _device(name):
     "A device for torch. Raises `LesionsegError` if this machine has none of that name."
     if name == 'auto': return make_accelerator().device
@@ -326,6 +352,7 @@ def _device(name):
     except (RuntimeError, AssertionError):
         raise LesionsegError(f"There is no {name} device here: choose auto or cpu.") from None
 
+# %% ../nbs/lib/cli.ipynb #f3914492
 @call_parse
 @one_sentence
 def predict(

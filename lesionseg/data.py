@@ -58,7 +58,7 @@ def _by_id(files, ids):
         found[id] = file
     return found
 
-# %% ../nbs/01_data.ipynb #c95bf54b
+# %% ../nbs/01_data.ipynb #06032038
 def _unwrap(folder):
     "Step into a folder's only folder, as some programs unpack an archive."
     inside = [path for path in folder.iterdir() if not path.name.startswith('.')]
@@ -84,7 +84,7 @@ def _kind(file):
     if file.stem.lower().endswith('_superpixels'): return 'superpixels'
     return file.suffix.lower() or 'without an ending'
 
-# %% ../nbs/01_data.ipynb #44434e7d
+# %% ../nbs/01_data.ipynb #5cd7e0e8
 def _missing(file, kind, expected, left_out):
     "The error for a file without a partner."
     id = _MASK_SUFFIX.sub('', _stem(file))
@@ -142,7 +142,7 @@ LAYOUTS = { # Where the images and the masks of a known data set lie
     'train and train_masks': ('{}', '{}_masks'),
     'images and masks': ('images', 'masks')}
 
-# %% ../nbs/01_data.ipynb #f2b7ad11
+# %% ../nbs/01_data.ipynb #fc12dfdc
 def _folders(root, levels=3):
     "All folders below `root`, hidden ones aside, down to so many levels."
     try:
@@ -171,7 +171,7 @@ def _fits(root):
                  for part, words in parts.items()}
         yield layout, {part: both for part, both in found.items() if any(both)}
 
-# %% ../nbs/01_data.ipynb #d762f2cb
+# %% ../nbs/01_data.ipynb #a299229d
 def _half(root, layout, found):
     "The error for a part of which one half is missing, or None."
     for images, masks in found.values():
@@ -200,7 +200,7 @@ def _find_layout(root):
     raise LesionsegError(f"{root} has no folder called train: it should hold train and "
                          "train_masks, or images and masks.")
 
-# %% ../nbs/01_data.ipynb #5aa933d8
+# %% ../nbs/01_data.ipynb #dbbe8c48
 def _read_split(path):
     "The part of each id, as the file `path` says. Raises `LesionsegError` for an unclear line."
     part_of_word = {word: part for part, words in PARTS.items() for word in words}
@@ -231,19 +231,28 @@ def _deal(pairs, path):
             raise LesionsegError(f"{path} does not say where {pair.id} belongs: add a line.")
     return {part: [pair for pair in pairs if part_of[pair.id] == part] for part in PARTS}
 
-# %% ../nbs/01_data.ipynb #97715598
+# %% ../nbs/01_data.ipynb #69724485
 @dataclass(frozen=True)
 class _Found:
     "What a data set's folder holds."
     parts: dict[str, list[Pair]] # 'train', 'valid' and 'test', each sorted by id
     left_out: list[Path] # Files beside the images that are none
-    summary: str # Both in a line: "PH2: 200 pairs; no split: 164 train, 36 test by …"
+    summary: str # The layout and how many pairs each part has, in a line
 
 def _one_each(pairs):
     "The pairs sorted by id. Raises `LesionsegError` if two share one."
     found = _by_id([pair.image for pair in pairs], [pair.id for pair in pairs])
     return sorted(pairs, key=lambda pair: pair.id)
 
+def _summary(layout, parts, how='{}'):
+    "The line that says what was found."
+    words = zip(('train', 'validation', 'test'), parts.values())
+    numbers = [f'{len(pairs)} {word}' for word, pairs in words if pairs]
+    if not parts['test']: numbers.append('no test')
+    total = sum(map(len, parts.values()))
+    return f"{layout}: {total} pairs; {how.format(', '.join(numbers))}"
+
+# %% ../nbs/01_data.ipynb #dc66fd38
 def _find(root):
     "Recognise the layout of the folder `root`, pair its files and split them."
     layout, folders = _find_layout(root)
@@ -252,23 +261,17 @@ def _find(root):
     for part, (images, masks) in folders.items():
         parts[part], others = _pair_up(images, masks)
         left_out += others
-    everything = sum(parts.values(), [])
 
-    before, after = '', ''
+    how = '{}'
     if (root/'split.csv').is_file():
-        parts = _deal(_one_each(everything), root/'split.csv')
-        after = ' as split.csv says'
+        parts = _deal(_one_each(sum(parts.values(), [])), root/'split.csv')
+        how = '{} as split.csv says'
     elif 'all' in parts:
-        both = split_ids([pair.id for pair in everything], .2, 'test')
-        train, test = ([everything[i] for i in positions] for positions in both)
-        parts = {'train': train, 'valid': [], 'test': test}
-        before, after = 'no split: ', ' by a seeded hash of the name'
-
-    numbers = [f'{len(parts[part])} {name}' for part, name in
-               zip(PARTS, ('train', 'validation', 'test')) if parts[part] or part == 'train']
-    if not parts['test']: numbers.append('no test')
-    summary = f"{layout}: {len(everything)} pairs; {before}{', '.join(numbers)}{after}"
-    return _Found(parts, left_out, summary)
+        pairs = parts['all']
+        train, test = split_ids([pair.id for pair in pairs], .2, 'test set')
+        parts = {'train': [pairs[i] for i in train], 'valid': [], 'test': [pairs[i] for i in test]}
+        how = 'no split: {} by a seeded hash of the name'
+    return _Found(parts, left_out, _summary(layout, parts, how))
 
 # %% ../nbs/01_data.ipynb #ef7d455f
 def find_pairs(
@@ -287,7 +290,7 @@ def _orientation(image):
     try: return int(image.getexif().get(0x0112, 1))
     except Exception: return 1
 
-def _load(path, draft=None):
+def _load(path, draft=None, decode=True):
     "Open and decode an image; what Pillow would forget is put into its `info`."
     try:
         with Image.open(path) as image:
@@ -295,9 +298,9 @@ def _load(path, draft=None):
             deep = image.mode[0] in 'IF' or ';16' in str(image.tile)
             stored = image.size
             if draft: image.draft('RGB', (draft, draft))
-            image.load()
+            if decode: image.load()
             about = {'deep': deep, 'stored': stored, 'turn': _orientation(image)}
-        if deep and image.mode == 'RGB': image = _deep_rgb(image, path)
+        if decode and deep and image.mode == 'RGB': image = _deep_rgb(image, path)
         image.info.update(about)
         return image
     except Image.DecompressionBombError:
@@ -311,7 +314,7 @@ def _load(path, draft=None):
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise LesionsegError(f"{path} cannot be read ({error}): fetch it again.") from None
 
-# %% ../nbs/01_data.ipynb #bd243851
+# %% ../nbs/01_data.ipynb #25fbb061
 def _to_8_bits(values, path):
     "Scale the values of an image of more than 8 bits to 0..255, by their own range."
     low, high = values.min().item(), values.max().item()
@@ -371,7 +374,7 @@ def read_image(
     path = Path(path)
     return _shown(_load(path, size and size*3//2), path, size)
 
-# %% ../nbs/01_data.ipynb #78a3756c
+# %% ../nbs/01_data.ipynb #38b51c24
 ALLOW = { # What is refused unless it is allowed
     'empty': 'masks without a lesion',
     'grey': 'masks with more than two values, cut at one half',
@@ -385,6 +388,7 @@ def _allowed(allow):
         raise LesionsegError(f"{name!r} is nothing to allow: choose from {', '.join(ALLOW)}.")
     return names
 
+# %% ../nbs/01_data.ipynb #38fd951b
 def _values(mask):
     "One number for each pixel, at full depth: grey as it is, a color by its brightness."
     if mask.mode in ('1', 'L', 'F') or mask.mode[0] == 'I': return np.asarray(mask)
@@ -429,7 +433,7 @@ def read_mask(
     mask = _turned(mask, mask.info['turn'])
     return _shrink(_lesion(mask, path, _allowed(allow))[0], size)
 
-# %% ../nbs/01_data.ipynb #444ea393
+# %% ../nbs/01_data.ipynb #9adb9a27
 def _fit(mask, image, pair, allow):
     "The mask turned or resized to its image as viewers show it, and what that took, or None."
     turn = image.info['turn'] if image.info['turn'] in _TURNS else 1
@@ -475,7 +479,7 @@ def native_masks(
     allow = _allowed(allow)
 
     def native(pair):
-        image = _load(pair.image, 1) # only its size and orientation are asked for
+        image = _load(pair.image, decode=False)
         mask, _ = _fit(_load(pair.mask), image, pair, allow)
         return _shrink(_lesion(mask, pair.mask, allow)[0], None)
     return (native(pairs[id]) for id in ids)
@@ -530,6 +534,7 @@ def _open_cache(path):
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
+# %% ../nbs/01_data.ipynb #cbd7902e
 def _load_pixels(pairs, size, cache, allow):
     "The pixels of `pairs` and what was special about their files, from the cache if it is sound."
     if not pairs: return np.empty((0, size, size, 4), dtype='uint8'), {}
@@ -666,7 +671,7 @@ class LesionData:
                                      f"it has only {len(self.train)} in train; add some.")
         return train, valid
 
-# %% ../nbs/01_data.ipynb #11337fe7
+# %% ../nbs/01_data.ipynb #eeb4634f
 def _same_images(first, second):
     "The ids of images that two data sets share, by their pixels, as pairs."
     step = max(1, first.size//16)
@@ -678,6 +683,7 @@ def _same_images(first, second):
             for id, same in alike.get(key(second, row), ())
             if np.array_equal(pixels(first, same), pixels(second, row))]
 
+# %% ../nbs/01_data.ipynb #171d39e1
 _SPECIAL = ALLOW | { # What is said of files that are read, but are not as usual
     'turned': 'masks that fit their image only as it is stored, turned along with it',
     'both': 'masks that fit their image as stored and as shown, taken as drawn on the latter',
@@ -693,7 +699,7 @@ def _notes(found, special, shared):
     kinds = Counter(map(_kind, found.left_out))
     notes = [found.summary]
     if kinds: notes.append('left out: ' + ', '.join(f'{n} {kind}' for kind, n in kinds.items()))
-    notes += [f'{len(special[kind])} {text}: {_and_more(special[kind])}'
+    notes += [f'{text}: {len(special[kind])} ({_and_more(special[kind])})'
               for kind, text in _SPECIAL.items() if special.get(kind)]
     if shared:
         names = [a if a == b else f'{a} = {b}' for a, b in shared]
@@ -701,7 +707,7 @@ def _notes(found, special, shared):
                      f'too good; remove one of each: {_and_more(names)}')
     return tuple(notes)
 
-# %% ../nbs/01_data.ipynb #f0206d31
+# %% ../nbs/01_data.ipynb #bb1ddd0c
 def load_data(
     root: str|Path, # The data set's folder, in one of `LAYOUTS`
     size: int=128, # Side of the square, in pixels

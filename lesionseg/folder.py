@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'find_images', 'check_threshold', 'segment_folder']
 
-# %% ../nbs/lib/folder.ipynb #8301b2a9
+# %% ../nbs/lib/folder.ipynb #cd841394
 import hashlib, json, math, os, struct, time, unicodedata, zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from .data import IMAGE_SUFFIXES, read_image
 from .inference import clean_probs, fuse_conv_bn, predict, predict_tta, prepare_image
 from .model import LesionSegmenter
 
-# %% ../nbs/lib/folder.ipynb #fb4328e3
+# %% ../nbs/lib/folder.ipynb #7d4efbd9
 def _runs(probs, threshold, height, width):
     "Where the enlarged map lies above the threshold: starts and ends in the flat mask, n × 2."
     columns = min(width, probs.shape[1])
@@ -50,12 +50,13 @@ def _mask(runs, height, width):
     values = (np.arange(len(edges) - 1) % 2).astype(np.uint8)
     return values.repeat(np.diff(edges)).reshape(height, width)
 
-# %% ../nbs/lib/folder.ipynb #d3d24f6c
+# %% ../nbs/lib/folder.ipynb #6a612883
 def _repeat(length):
     "The word for 'the last byte, `length` times more', 3 to 258, as a string of bits."
-    bits = max((length - 3).bit_length() - 3, 0) # How many bits follow the code
-    code = 28 if length == 258 else 4*bits + (length - 3 >> bits)
-    code, extra = code + 1, f'{(length - 3) % 2**bits:0{bits}b}'[::-1] if 0 < bits and length < 258 else ''
+    if length == 258: return '11000101' + '00000'
+    bits = max((length - 3).bit_length() - 3, 0) # How many follow the code
+    code = 4*bits + (length - 3 >> bits) + 1
+    extra = f'{(length - 3) % 2**bits:0{bits}b}'[::-1] if bits else ''
     return (f'{code:07b}' if code < 24 else f'{code + 168:08b}') + extra + '00000'
 
 @cache
@@ -76,7 +77,7 @@ def _deflate(values, lengths):
     head, end = [True, True, False], [False]*7
     return np.packbits(np.concatenate([head, stream, end]), bitorder='little').tobytes()
 
-# %% ../nbs/lib/folder.ipynb #b3b3a503
+# %% ../nbs/lib/folder.ipynb #68906d5e
 def _png(runs, height, width):
     "A mask of {0, 255} as the bytes of a PNG."
     size = height*(width + 1)
@@ -96,7 +97,7 @@ def _png(runs, height, width):
         struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
         for name, data in parts.items())
 
-# %% ../nbs/lib/folder.ipynb #acac6411
+# %% ../nbs/lib/folder.ipynb #1d64f833
 def _measure(runs, probs, threshold, height, width):
     "The row of a mask, without what the file itself says."
     inside, undecided = probs[probs > threshold], (probs > .1) & (probs < .9)
@@ -109,14 +110,14 @@ def _measure(runs, probs, threshold, height, width):
     area = length.sum()
     box = {'left': left.min(), 'top': y.min(),
            'right': (left + length).max(), 'bottom': y.max() + 1}
-    touches = box['left'] == 0 or box['top'] == 0 or box['right'] == width or box['bottom'] == height
+    touches = 0 in (box['left'], box['top']) or box['right'] == width or box['bottom'] == height
     return row | box | {
         'lesion_share': area/(height*width), 'touches_border': bool(touches),
         'centroid_x': (length*(left + (length - 1)/2)).sum()/area,
         'centroid_y': (length*y).sum()/area,
         'mean_probability': inside.mean() if len(inside) else np.nan}
 
-# %% ../nbs/lib/folder.ipynb #d877e999
+# %% ../nbs/lib/folder.ipynb #7843c73e
 def _in_folder(folder, recursive):
     "The images in a folder, sorted. Raises `LesionsegError` if there is none."
     files = folder.rglob('*') if recursive else folder.iterdir()
@@ -139,13 +140,18 @@ def find_images(
         found += _in_folder(path, recursive) if path.is_dir() else [path]
     return list(dict.fromkeys(found))
 
-# %% ../nbs/lib/folder.ipynb #9374acab
+# %% ../nbs/lib/folder.ipynb #629255cc
 KINDS = { # What is written for an image called NAME: NAME_segmentation.png and so on
     'segmentation': '.png', 'overlay': '.jpg', 'probability': '.png'}
 
 def _output(out, id, kind): return out/f'{id}_{kind}{KINDS[kind]}'
 
 def _folded(id): return unicodedata.normalize('NFC', id).casefold()
+
+def _is_free(id, taken, out):
+    "Is an id not taken, and is no file of its name in `out`?"
+    files = [_output(out, id, kind) for kind in KINDS]
+    return _folded(id) not in taken and not any(map(os.path.lexists, files))
 
 def _give_ids(files, out, known):
     "An id for each file: the known one, or its stem, with a number if that is taken."
@@ -155,14 +161,14 @@ def _give_ids(files, out, known):
     for file in files:
         if file in ids: continue
         stem = id = os.fsdecode(os.fsencode(file.stem)[:200])
-        while _folded(id) in taken or any(os.path.lexists(_output(out, id, kind)) for kind in KINDS):
+        while not _is_free(id, taken, out):
             count[_folded(stem)] += 1
             id = f'{stem}-{count[_folded(stem)] + 1}'
         taken.add(_folded(id))
         ids[file] = id
     return ids
 
-# %% ../nbs/lib/folder.ipynb #271bd408
+# %% ../nbs/lib/folder.ipynb #90da5f5f
 @dataclass
 class _Item:
     "A file on its way."
@@ -175,6 +181,7 @@ class _Item:
     seconds: float=0. # Spent on it so far
     error: str=''
 
+# %% ../nbs/lib/folder.ipynb #bbb471a4
 def _read(item, size):
     "First stage: decode. What goes wrong becomes the item's error."
     start = time.perf_counter()
@@ -195,7 +202,7 @@ def _predict(items, network):
     for item in good: item.seconds += (time.perf_counter() - start)/len(good)
     return items
 
-# %% ../nbs/lib/folder.ipynb #3813a651
+# %% ../nbs/lib/folder.ipynb #dfdbe6d5
 def _outlined(pixels: Pixels, mask) -> Pixels:
     "The image with the outline of the mask in cyan, a 200th of the shorter side thick."
     width = max(1, min(mask.shape)//200)
@@ -208,31 +215,36 @@ def _probability(probs, height, width):
     enlarged = interpolate(probs, (height, width), mode='bilinear', antialias=True)
     return Image.fromarray((enlarged[0, 0]*65535).round().numpy().astype(np.uint16))
 
+# %% ../nbs/lib/folder.ipynb #6113647a
+def _write_files(item, out, settings):
+    "Write what was asked for, and return the numbers for the table."
+    height, width = item.shape
+    runs = _runs(item.probs, settings.threshold, height, width)
+    with atomic_write(_output(out, item.id, 'segmentation')) as temporary:
+        temporary.write_bytes(_png(runs, height, width))
+    if settings.probability:
+        with atomic_write(_output(out, item.id, 'probability')) as temporary:
+            _probability(item.probs, height, width).save(temporary)
+    if settings.overlay:
+        shown = _outlined(read_image(item.path), _mask(runs, height, width))
+        with atomic_write(_output(out, item.id, 'overlay')) as temporary:
+            Image.fromarray(shown).save(temporary, quality=90)
+    return _measure(runs, item.probs, settings.threshold, height, width)
+
 def _write(item, out, settings):
     "Third stage: write the files of an item, and fill its row."
     start = time.perf_counter()
-    if not item.error:
-        height, width = item.shape
-        runs = _runs(item.probs, settings.threshold, height, width)
-        item.row = _measure(runs, item.probs, settings.threshold, height, width)
-        with atomic_write(_output(out, item.id, 'segmentation')) as temporary:
-            temporary.write_bytes(_png(runs, height, width))
-        if settings.probability:
-            with atomic_write(_output(out, item.id, 'probability')) as temporary:
-                _probability(item.probs, height, width).save(temporary)
-        if settings.overlay:
-            shown = _outlined(read_image(item.path), _mask(runs, height, width))
-            with atomic_write(_output(out, item.id, 'overlay')) as temporary:
-                Image.fromarray(shown).save(temporary, quality=90)
+    if not item.error: item.row = _write_files(item, out, settings)
     item.probs = None
     item.seconds += time.perf_counter() - start
-    item.row |= {'id': item.id, 'path': str(item.path), 'seconds': item.seconds, 'error': item.error}
+    item.row |= {'id': item.id, 'path': str(item.path)}
+    item.row |= {'seconds': item.seconds, 'error': item.error}
     return item
 
-# %% ../nbs/lib/folder.ipynb #460a8689
-_COLUMNS = {
+# %% ../nbs/lib/folder.ipynb #e33f2783
+_COLUMNS = { # `right` and `bottom` are the first column and row beyond the lesion
     'id': 'string', 'path': 'string', 'width': 'Int64', 'height': 'Int64', 'lesion_share': 'float',
-    'left': 'Int64', 'top': 'Int64', 'right': 'Int64', 'bottom': 'Int64', # right, bottom: just outside
+    'left': 'Int64', 'top': 'Int64', 'right': 'Int64', 'bottom': 'Int64',
     'centroid_x': 'float', 'centroid_y': 'float', 'mean_probability': 'float',
     'undecided_share': 'float', 'touches_border': 'boolean', 'seconds': 'float', 'error': 'string'}
 
@@ -252,6 +264,7 @@ def _hash(model):
     for tensor in model.state_dict().values(): digest.update(tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
+# %% ../nbs/lib/folder.ipynb #3813798d
 def _table(rows):
     "Rows by path as a table."
     return pd.DataFrame(list(rows.values()), columns=list(_COLUMNS)).astype(_COLUMNS)
@@ -261,7 +274,7 @@ def _save(rows, out):
     with atomic_write(out/'predictions.csv') as temporary:
         _table(rows).to_csv(temporary, index=False, float_format='%.6g', errors='surrogateescape')
 
-# %% ../nbs/lib/folder.ipynb #ff7c076d
+# %% ../nbs/lib/folder.ipynb #a8fc113a
 def _earlier(out):
     "The rows that an earlier call left in `out`, by path, and its settings."
     table, settings = out/'predictions.csv', out/'predictions.json'
@@ -284,7 +297,7 @@ def _is_done(row, out):
     if not mask.is_file(): return False
     return not image.exists() or image.stat().st_mtime <= mask.stat().st_mtime
 
-# %% ../nbs/lib/folder.ipynb #1356d168
+# %% ../nbs/lib/folder.ipynb #2c555f49
 def _plan(inputs, recursive, out, settings):
     "The rows of the table by path, and the items that are still to be done."
     rows, made_with = _earlier(out)
@@ -309,7 +322,7 @@ def _plan(inputs, recursive, out, settings):
         temporary.write_text(json.dumps(asdict(settings), indent=1))
     return kept, items
 
-# %% ../nbs/lib/folder.ipynb #ebb9e11d
+# %% ../nbs/lib/folder.ipynb #b2b5fa17
 def check_threshold(threshold: float):
     "Raise `LesionsegError` for a threshold outside [0, 1]."
     if not 0 <= threshold <= 1:
@@ -323,6 +336,7 @@ def _network(model, settings):
         return clean_probs(probs, settings.threshold) if settings.largest_component else probs
     return network
 
+# %% ../nbs/lib/folder.ipynb #ba1d710d
 def _segment_items(items, model, settings, out, batch_size):
     "Take the items through the three stages, and yield them, in order, when they are done."
     network = _network(model, settings)
@@ -342,7 +356,25 @@ def _segment_items(items, model, settings, out, batch_size):
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
 
-# %% ../nbs/lib/folder.ipynb #0185f163
+# %% ../nbs/lib/folder.ipynb #e7a8b9ed
+def _collect(items, number, rows, out):
+    "Put the rows of finished items into the table, and write it every five seconds."
+    saved = time.monotonic()
+    progress = tqdm(total=number, desc='Segmenting', unit='image', leave=False, delay=1)
+    try:
+        with progress, closing(items):
+            for item in items:
+                rows[str(item.path)] = item.row
+                progress.update()
+                if time.monotonic() - saved > 5:
+                    _save(rows, out)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:
+        print(f"Stopped; {out} keeps what is done, and the same call goes on from there.")
+        raise
+    finally: _save(rows, out)
+
+# %% ../nbs/lib/folder.ipynb #e7f39391
 def segment_folder(
     inputs: str|Path|Iterable[str|Path], # Images, and folders of images
     out: str|Path, # Folder for the masks and the table, new or an earlier call's
@@ -364,18 +396,6 @@ def segment_folder(
     out = Path(os.path.abspath(out))
     rows, items = _plan(inputs, recursive, out, settings)
 
-    saved = time.monotonic()
-    progress = tqdm(total=len(items), desc='Segmenting', unit='image', leave=False, delay=1)
-    try:
-        with progress, closing(_segment_items(items, model, settings, out, batch_size)) as done:
-            for item in done:
-                rows[str(item.path)] = item.row
-                progress.update()
-                if time.monotonic() - saved > 5:
-                    _save(rows, out)
-                    saved = time.monotonic()
-    except KeyboardInterrupt:
-        print(f"Stopped; {out} keeps what is done, and the same call goes on from there.")
-        raise
-    finally: _save(rows, out)
+    items_done = _segment_items(items, model, settings, out, batch_size)
+    _collect(items_done, len(items), rows, out)
     return _table(rows)

@@ -31,7 +31,7 @@ from .model import LesionSegmenter, load_encoder_weights, load_model, save_model
 from .training import (
     METRIC_NAMES, TrainConfig, fit, make_accelerator, make_loaders)
 
-# %% ../nbs/lib/runs.ipynb #4f0b20e5
+# %% ../nbs/lib/runs.ipynb #584bdf21
 _AGAIN = "copy the run folder again, or delete scores.csv in it and train it again"
 
 @contextmanager
@@ -44,7 +44,7 @@ def _reading(path, remedy=_AGAIN):
         raise LesionsegError(
             f"{path} cannot be used ({reason.strip().splitlines()[0]}): {remedy}.") from None
 
-# %% ../nbs/lib/runs.ipynb #63f7f962
+# %% ../nbs/lib/runs.ipynb #455a4507
 def _sha256(path):
     "The checksum of a file."
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -72,11 +72,13 @@ def _read(path):
         raise ValueError("its checksum is another than the one in checksums.json")
     return content
 
-# %% ../nbs/lib/runs.ipynb #4d5cd693
+# %% ../nbs/lib/runs.ipynb #3b9dcf00
 def _parse_table(content, index, columns):
     "The table in a CSV file's bytes. Raises `ValueError` for what no run writes."
     if not content.endswith(b'\n'): raise ValueError("it is cut short")
-    table = pd.read_csv(io.BytesIO(content), converters={'id': str}, float_precision='round_trip')
+    empty = {column: ['', 'nan'] for column in columns} # but an image may well be called "NA"
+    table = pd.read_csv(io.BytesIO(content), dtype={'id': str}, keep_default_na=False,
+                        na_values=empty, float_precision='round_trip')
     for column in (index, *columns):
         if column not in table: raise ValueError(f"it has no column {column}")
 
@@ -92,7 +94,7 @@ def _parse_table(content, index, columns):
                              f"from 0 to {highest}")
     return table
 
-# %% ../nbs/lib/runs.ipynb #6afbcd62
+# %% ../nbs/lib/runs.ipynb #3ed48ad0
 _PART = {'images': int, 'fingerprint': str}
 _CONFIG = { # What must stand in config.json, with its type
     'train_config': {'name': str}, 'seed': int, 'encoder_weights': str,
@@ -284,12 +286,12 @@ class TrainingRun(Run):
         with _reading(newest, "delete it and start the run again, which goes on from the "
                               "checkpoint before it, or from the beginning"):
             accelerator.load_state(str(newest))
-            if (newest/'history.csv').is_file(): # earlier versions had it only in the run folder
-                self.history = _parse_table(_read(newest/'history.csv'), 'epoch', [])
-            self.history = self.history.iloc[:self.done]
+            file = newest/'history.csv'
+            if not file.is_file(): file = self.path/'history.csv' # where earlier versions had it
+            self.history = _parse_table(_read(file), 'epoch', []).iloc[:self.done]
         return self.done
 
-# %% ../nbs/lib/runs.ipynb #c5a9c444
+# %% ../nbs/lib/runs.ipynb #9540f72c
 def _damaged_file(checkpoint):
     "The first file of a checkpoint that is not as it was written, or None."
     try: noted = _checksums(checkpoint)
@@ -316,7 +318,7 @@ def _drop_damaged(run):
         print(f"{file} is damaged: the run goes on from {checkpoint.name}.")
         shutil.rmtree(file.parent)
 
-# %% ../nbs/lib/runs.ipynb #c54d51b2
+# %% ../nbs/lib/runs.ipynb #23e598d3
 def _write_config(folder, config):
     with atomic_write(folder/'config.json') as temporary:
         temporary.write_text(json.dumps(config, indent=1))
@@ -364,7 +366,7 @@ def _open_run(folder, described, environment):
                              f"{new[key]}): choose another name or delete the folder.")
     return run
 
-# %% ../nbs/lib/runs.ipynb #13b780f9
+# %% ../nbs/lib/runs.ipynb #a239e89c
 @contextmanager
 def _sole_training(run):
     "Lock a run's folder. Raises `LesionsegError` if another process is training it."
@@ -413,7 +415,7 @@ def _show(run, batches, quiet):
 
             yield [note], count
 
-# %% ../nbs/lib/runs.ipynb #8fdc2ff5
+# %% ../nbs/lib/runs.ipynb #90eebfbf
 def _keep(run, model):
     "Write history and model as they are after the newest epoch."
     _write_table(run.history, run.path/'history.csv')
@@ -437,7 +439,7 @@ def _finish(run, model, test):
         scores.to_csv(temporary)
         _seal(run, **{'scores.csv': temporary})
 
-# %% ../nbs/lib/runs.ipynb #95e7244d
+# %% ../nbs/lib/runs.ipynb #056cf907
 def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
     "Train up to the last epoch, or to Ctrl-C. Returns whether it was the last epoch."
     try:
@@ -453,7 +455,7 @@ def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
             _seal(run)
         return False
 
-# %% ../nbs/lib/runs.ipynb #d83462bf
+# %% ../nbs/lib/runs.ipynb #edf467a4
 def _prepare(cfg, data, path, weights, seed, accelerator):
     "The run, opened; its model, with initial weights; and its batches."
     train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)

@@ -116,7 +116,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'the summary changes the mode': ('03_model', 'model.train(training)', 'model.train(True)'),
     'weights may run a program': ('03_model', 'weights_only=True', 'weights_only=False'),
     'a file of another architecture is taken': (
-        '03_model', "metadata.get('architecture') != ARCHITECTURE", 'not metadata'),
+        '03_model', "if metadata.get('architecture') != ARCHITECTURE", 'if False'),
 
     # ---- inference
     'flips are not undone': (
