@@ -58,7 +58,7 @@ def _by_id(files, ids):
         found[id] = file
     return found
 
-# %% ../nbs/01_data.ipynb #06032038
+# %% ../nbs/01_data.ipynb #0ee5ab4e
 def _unwrap(folder):
     "Step into a folder's only folder, as some programs unpack an archive."
     inside = [path for path in folder.iterdir() if not path.name.startswith('.')]
@@ -84,7 +84,7 @@ def _kind(file):
     if file.stem.lower().endswith('_superpixels'): return 'superpixels'
     return file.suffix.lower() or 'without an ending'
 
-# %% ../nbs/01_data.ipynb #5cd7e0e8
+# %% ../nbs/01_data.ipynb #3cb68c6a
 def _missing(file, kind, expected, left_out):
     "The error for a file without a partner."
     id = _MASK_SUFFIX.sub('', _stem(file))
@@ -142,7 +142,7 @@ LAYOUTS = { # Where the images and the masks of a known data set lie
     'train and train_masks': ('{}', '{}_masks'),
     'images and masks': ('images', 'masks')}
 
-# %% ../nbs/01_data.ipynb #fc12dfdc
+# %% ../nbs/01_data.ipynb #eb03ba98
 def _folders(root, levels=3):
     "All folders below `root`, hidden ones aside, down to so many levels."
     try:
@@ -171,7 +171,7 @@ def _fits(root):
                  for part, words in parts.items()}
         yield layout, {part: both for part, both in found.items() if any(both)}
 
-# %% ../nbs/01_data.ipynb #a299229d
+# %% ../nbs/01_data.ipynb #49dde235
 def _half(root, layout, found):
     "The error for a part of which one half is missing, or None."
     for images, masks in found.values():
@@ -200,7 +200,7 @@ def _find_layout(root):
     raise LesionsegError(f"{root} has no folder called train: it should hold train and "
                          "train_masks, or images and masks.")
 
-# %% ../nbs/01_data.ipynb #dbbe8c48
+# %% ../nbs/01_data.ipynb #8886d388
 def _read_split(path):
     "The part of each id, as the file `path` says. Raises `LesionsegError` for an unclear line."
     part_of_word = {word: part for part, words in PARTS.items() for word in words}
@@ -231,7 +231,7 @@ def _deal(pairs, path):
             raise LesionsegError(f"{path} does not say where {pair.id} belongs: add a line.")
     return {part: [pair for pair in pairs if part_of[pair.id] == part] for part in PARTS}
 
-# %% ../nbs/01_data.ipynb #69724485
+# %% ../nbs/01_data.ipynb #98aacf56
 @dataclass(frozen=True)
 class _Found:
     "What a data set's folder holds."
@@ -252,7 +252,7 @@ def _summary(layout, parts, how='{}'):
     total = sum(map(len, parts.values()))
     return f"{layout}: {total} pairs; {how.format(', '.join(numbers))}"
 
-# %% ../nbs/01_data.ipynb #dc66fd38
+# %% ../nbs/01_data.ipynb #18224460
 def _find(root):
     "Recognise the layout of the folder `root`, pair its files and split them."
     layout, folders = _find_layout(root)
@@ -314,7 +314,7 @@ def _load(path, draft=None, decode=True):
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise LesionsegError(f"{path} cannot be read ({error}): fetch it again.") from None
 
-# %% ../nbs/01_data.ipynb #25fbb061
+# %% ../nbs/01_data.ipynb #e1951ae6
 def _to_8_bits(values, path):
     "Scale the values of an image of more than 8 bits to 0..255, by their own range."
     low, high = values.min().item(), values.max().item()
@@ -374,7 +374,7 @@ def read_image(
     path = Path(path)
     return _shown(_load(path, size and size*3//2), path, size)
 
-# %% ../nbs/01_data.ipynb #38b51c24
+# %% ../nbs/01_data.ipynb #88e9d961
 ALLOW = { # What is refused unless it is allowed
     'empty': 'masks without a lesion',
     'grey': 'masks with more than two values, cut at one half',
@@ -388,7 +388,7 @@ def _allowed(allow):
         raise LesionsegError(f"{name!r} is nothing to allow: choose from {', '.join(ALLOW)}.")
     return names
 
-# %% ../nbs/01_data.ipynb #38fd951b
+# %% ../nbs/01_data.ipynb #1d1a10ef
 def _values(mask):
     "One number for each pixel, at full depth: grey as it is, a color by its brightness."
     if mask.mode in ('1', 'L', 'F') or mask.mode[0] == 'I': return np.asarray(mask)
@@ -433,7 +433,7 @@ def read_mask(
     mask = _turned(mask, mask.info['turn'])
     return _shrink(_lesion(mask, path, _allowed(allow))[0], size)
 
-# %% ../nbs/01_data.ipynb #9adb9a27
+# %% ../nbs/01_data.ipynb #40c1ebd4
 def _fit(mask, image, pair, allow):
     "The mask turned or resized to its image as viewers show it, and what that took, or None."
     turn = image.info['turn'] if image.info['turn'] in _TURNS else 1
@@ -534,7 +534,7 @@ def _open_cache(path):
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
-# %% ../nbs/01_data.ipynb #cbd7902e
+# %% ../nbs/01_data.ipynb #9347f5dc
 def _load_pixels(pairs, size, cache, allow):
     "The pixels of `pairs` and what was special about their files, from the cache if it is sound."
     if not pairs: return np.empty((0, size, size, 4), dtype='uint8'), {}
@@ -671,7 +671,7 @@ class LesionData:
                                      f"it has only {len(self.train)} in train; add some.")
         return train, valid
 
-# %% ../nbs/01_data.ipynb #eeb4634f
+# %% ../nbs/01_data.ipynb #1cb93a92
 def _same_images(first, second):
     "The ids of images that two data sets share, by their pixels, as pairs."
     step = max(1, first.size//16)
@@ -683,7 +683,7 @@ def _same_images(first, second):
             for id, same in alike.get(key(second, row), ())
             if np.array_equal(pixels(first, same), pixels(second, row))]
 
-# %% ../nbs/01_data.ipynb #171d39e1
+# %% ../nbs/01_data.ipynb #fc9b7481
 _SPECIAL = ALLOW | { # What is said of files that are read, but are not as usual
     'turned': 'masks that fit their image only as it is stored, turned along with it',
     'both': 'masks that fit their image as stored and as shown, taken as drawn on the latter',
@@ -707,7 +707,7 @@ def _notes(found, special, shared):
                      f'too good; remove one of each: {_and_more(names)}')
     return tuple(notes)
 
-# %% ../nbs/01_data.ipynb #bb1ddd0c
+# %% ../nbs/01_data.ipynb #464f9109
 def load_data(
     root: str|Path, # The data set's folder, in one of `LAYOUTS`
     size: int=128, # Side of the square, in pixels

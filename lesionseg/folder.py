@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['KINDS', 'find_images', 'check_threshold', 'segment_folder']
 
-# %% ../nbs/lib/folder.ipynb #cd841394
-import hashlib, json, math, os, struct, time, unicodedata, zlib
+# %% ../nbs/lib/folder.ipynb #223fb614
+import hashlib, json, math, os, struct, threading, time, unicodedata, zlib
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from .data import IMAGE_SUFFIXES, read_image
 from .inference import clean_probs, fuse_conv_bn, predict, predict_tta, prepare_image
 from .model import LesionSegmenter
 
-# %% ../nbs/lib/folder.ipynb #7d4efbd9
+# %% ../nbs/lib/folder.ipynb #0deb51cf
 def _runs(probs, threshold, height, width):
     "Where the enlarged map lies above the threshold: starts and ends in the flat mask, n × 2."
     columns = min(width, probs.shape[1])
@@ -50,7 +50,7 @@ def _mask(runs, height, width):
     values = (np.arange(len(edges) - 1) % 2).astype(np.uint8)
     return values.repeat(np.diff(edges)).reshape(height, width)
 
-# %% ../nbs/lib/folder.ipynb #6a612883
+# %% ../nbs/lib/folder.ipynb #1e7a66c4
 def _repeat(length):
     "The word for 'the last byte, `length` times more', 3 to 258, as a string of bits."
     if length == 258: return '11000101' + '00000'
@@ -77,7 +77,7 @@ def _deflate(values, lengths):
     head, end = [True, True, False], [False]*7
     return np.packbits(np.concatenate([head, stream, end]), bitorder='little').tobytes()
 
-# %% ../nbs/lib/folder.ipynb #68906d5e
+# %% ../nbs/lib/folder.ipynb #af738c04
 def _png(runs, height, width):
     "A mask of {0, 255} as the bytes of a PNG."
     size = height*(width + 1)
@@ -97,7 +97,7 @@ def _png(runs, height, width):
         struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
         for name, data in parts.items())
 
-# %% ../nbs/lib/folder.ipynb #1d64f833
+# %% ../nbs/lib/folder.ipynb #66eadd57
 def _measure(runs, probs, threshold, height, width):
     "The row of a mask, without what the file itself says."
     inside, undecided = probs[probs > threshold], (probs > .1) & (probs < .9)
@@ -117,7 +117,7 @@ def _measure(runs, probs, threshold, height, width):
         'centroid_y': (length*y).sum()/area,
         'mean_probability': inside.mean() if len(inside) else np.nan}
 
-# %% ../nbs/lib/folder.ipynb #7843c73e
+# %% ../nbs/lib/folder.ipynb #e813d17d
 def _in_folder(folder, recursive):
     "The images in a folder, sorted. Raises `LesionsegError` if there is none."
     files = folder.rglob('*') if recursive else folder.iterdir()
@@ -140,7 +140,7 @@ def find_images(
         found += _in_folder(path, recursive) if path.is_dir() else [path]
     return list(dict.fromkeys(found))
 
-# %% ../nbs/lib/folder.ipynb #629255cc
+# %% ../nbs/lib/folder.ipynb #79c0a57c
 KINDS = { # What is written for an image called NAME: NAME_segmentation.png and so on
     'segmentation': '.png', 'overlay': '.jpg', 'probability': '.png'}
 
@@ -168,7 +168,7 @@ def _give_ids(files, out, known):
         ids[file] = id
     return ids
 
-# %% ../nbs/lib/folder.ipynb #90da5f5f
+# %% ../nbs/lib/folder.ipynb #4e491f68
 @dataclass
 class _Item:
     "A file on its way."
@@ -177,11 +177,11 @@ class _Item:
     images: Images|None=None # A batch of one, while it waits for the network
     shape: tuple=() # Height and width, as the image is shown
     probs: np.ndarray|None=None # While it waits to be written
-    row: dict=field(default_factory=dict) # Of the table
+    row: dict|None=None # Of the table, when all is done
     seconds: float=0. # Spent on it so far
     error: str=''
 
-# %% ../nbs/lib/folder.ipynb #bbb471a4
+# %% ../nbs/lib/folder.ipynb #90fc5753
 def _read(item, size):
     "First stage: decode. What goes wrong becomes the item's error."
     start = time.perf_counter()
@@ -190,7 +190,6 @@ def _read(item, size):
     except Exception as error: # a library's own words about a file that nobody foresaw
         item.error = f"{item.path} cannot be read ({error or type(error).__name__}): save it anew."
     item.seconds += time.perf_counter() - start
-    return item
 
 def _predict(items, network):
     "Second stage: the probabilities of a batch."
@@ -200,9 +199,8 @@ def _predict(items, network):
         probs = network(torch.cat([item.images for item in good]))
         for item, own in zip(good, probs[:, 0].numpy()): item.images, item.probs = None, own
     for item in good: item.seconds += (time.perf_counter() - start)/len(good)
-    return items
 
-# %% ../nbs/lib/folder.ipynb #dfdbe6d5
+# %% ../nbs/lib/folder.ipynb #20e2b183
 def _outlined(pixels: Pixels, mask) -> Pixels:
     "The image with the outline of the mask in cyan, a 200th of the shorter side thick."
     width = max(1, min(mask.shape)//200)
@@ -215,7 +213,7 @@ def _probability(probs, height, width):
     enlarged = interpolate(probs, (height, width), mode='bilinear', antialias=True)
     return Image.fromarray((enlarged[0, 0]*65535).round().numpy().astype(np.uint16))
 
-# %% ../nbs/lib/folder.ipynb #6113647a
+# %% ../nbs/lib/folder.ipynb #0efa6ba7
 def _write_files(item, out, settings):
     "Write what was asked for, and return the numbers for the table."
     height, width = item.shape
@@ -234,14 +232,13 @@ def _write_files(item, out, settings):
 def _write(item, out, settings):
     "Third stage: write the files of an item, and fill its row."
     start = time.perf_counter()
-    if not item.error: item.row = _write_files(item, out, settings)
+    measured = {} if item.error else _write_files(item, out, settings)
     item.probs = None
     item.seconds += time.perf_counter() - start
-    item.row |= {'id': item.id, 'path': str(item.path)}
-    item.row |= {'seconds': item.seconds, 'error': item.error}
-    return item
+    item.row = {'id': item.id, 'path': str(item.path), **measured,
+                'seconds': item.seconds, 'error': item.error}
 
-# %% ../nbs/lib/folder.ipynb #e33f2783
+# %% ../nbs/lib/folder.ipynb #bf63d398
 _COLUMNS = { # `right` and `bottom` are the first column and row beyond the lesion
     'id': 'string', 'path': 'string', 'width': 'Int64', 'height': 'Int64', 'lesion_share': 'float',
     'left': 'Int64', 'top': 'Int64', 'right': 'Int64', 'bottom': 'Int64',
@@ -264,7 +261,7 @@ def _hash(model):
     for tensor in model.state_dict().values(): digest.update(tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/lib/folder.ipynb #3813798d
+# %% ../nbs/lib/folder.ipynb #b595a158
 def _table(rows):
     "Rows by path as a table."
     return pd.DataFrame(list(rows.values()), columns=list(_COLUMNS)).astype(_COLUMNS)
@@ -274,7 +271,7 @@ def _save(rows, out):
     with atomic_write(out/'predictions.csv') as temporary:
         _table(rows).to_csv(temporary, index=False, float_format='%.6g', errors='surrogateescape')
 
-# %% ../nbs/lib/folder.ipynb #a8fc113a
+# %% ../nbs/lib/folder.ipynb #d230bfd4
 def _earlier(out):
     "The rows that an earlier call left in `out`, by path, and its settings."
     table, settings = out/'predictions.csv', out/'predictions.json'
@@ -297,7 +294,7 @@ def _is_done(row, out):
     if not mask.is_file(): return False
     return not image.exists() or image.stat().st_mtime <= mask.stat().st_mtime
 
-# %% ../nbs/lib/folder.ipynb #2c555f49
+# %% ../nbs/lib/folder.ipynb #661afb2f
 def _plan(inputs, recursive, out, settings):
     "The rows of the table by path, and the items that are still to be done."
     rows, made_with = _earlier(out)
@@ -322,7 +319,7 @@ def _plan(inputs, recursive, out, settings):
         temporary.write_text(json.dumps(asdict(settings), indent=1))
     return kept, items
 
-# %% ../nbs/lib/folder.ipynb #b2b5fa17
+# %% ../nbs/lib/folder.ipynb #3bf24419
 def check_threshold(threshold: float):
     "Raise `LesionsegError` for a threshold outside [0, 1]."
     if not 0 <= threshold <= 1:
@@ -336,12 +333,15 @@ def _network(model, settings):
         return clean_probs(probs, settings.threshold) if settings.largest_component else probs
     return network
 
-# %% ../nbs/lib/folder.ipynb #ba1d710d
+# %% ../nbs/lib/folder.ipynb #2549761f
 def _segment_items(items, model, settings, out, batch_size):
     "Take the items through the three stages, and yield them, in order, when they are done."
     network = _network(model, settings)
+    stopped = threading.Event()
     def stages(batch):
-        for item in batch: _read(item, model.size)
+        for item in batch:
+            if stopped.is_set(): return []
+            _read(item, model.size)
         _predict(batch, network)
         for item in batch: _write(item, out, settings)
         return batch
@@ -353,28 +353,32 @@ def _segment_items(items, model, settings, out, batch_size):
         batches = (items[i:i+size] for i in range(0, len(items), size))
         for batch in pool.map(stages, batches): yield from batch
     finally:
+        stopped.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
 
-# %% ../nbs/lib/folder.ipynb #e7a8b9ed
-def _collect(items, number, rows, out):
-    "Put the rows of finished items into the table, and write it every five seconds."
+# %% ../nbs/lib/folder.ipynb #728b53a1
+def _save_done(items, rows, out):
+    "Put the rows of finished items into the table, and write it."
+    rows |= {str(item.path): item.row for item in items if item.row}
+    _save(rows, out)
+
+def _keep_table(done, items, rows, out):
+    "Save the table every five seconds, while `done` goes over the items, and at the end."
     saved = time.monotonic()
-    progress = tqdm(total=number, desc='Segmenting', unit='image', leave=False, delay=1)
     try:
-        with progress, closing(items):
-            for item in items:
-                rows[str(item.path)] = item.row
-                progress.update()
-                if time.monotonic() - saved > 5:
-                    _save(rows, out)
-                    saved = time.monotonic()
+        with closing(done), tqdm(done, 'Segmenting', len(items), leave=False, unit='image',
+                                 delay=1) as progress:
+            for _ in progress:
+                if time.monotonic() - saved < 5: continue
+                _save_done(items, rows, out)
+                saved = time.monotonic()
     except KeyboardInterrupt:
         print(f"Stopped; {out} keeps what is done, and the same call goes on from there.")
         raise
-    finally: _save(rows, out)
+    finally: _save_done(items, rows, out)
 
-# %% ../nbs/lib/folder.ipynb #e7f39391
+# %% ../nbs/lib/folder.ipynb #649feeb0
 def segment_folder(
     inputs: str|Path|Iterable[str|Path], # Images, and folders of images
     out: str|Path, # Folder for the masks and the table, new or an earlier call's
@@ -396,6 +400,6 @@ def segment_folder(
     out = Path(os.path.abspath(out))
     rows, items = _plan(inputs, recursive, out, settings)
 
-    items_done = _segment_items(items, model, settings, out, batch_size)
-    _collect(items_done, len(items), rows, out)
+    done = _segment_items(items, model, settings, out, batch_size)
+    _keep_table(done, items, rows, out)
     return _table(rows)
