@@ -1,7 +1,12 @@
 __version__ = "0.2.0"
 
+import os as _os
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+# Threads that wait spin, and on a shared machine spin away the time that the others need. This is
+# read when torch is first imported; who has set it already keeps it.
+_os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 if _TYPE_CHECKING:
     from .comparison import comparison_table as comparison_table

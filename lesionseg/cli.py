@@ -59,7 +59,7 @@ def _check_size(size):
     if size < 64 or size % 32:
         raise LesionsegError(f"size is {size}: choose a multiple of 32 from 64 on, such as 128.")
 
-# %% ../nbs/lib/cli.ipynb #c795accb
+# %% ../nbs/lib/cli.ipynb #1468e9ed
 def _data(data, size=128, allow='') -> LesionData:
     "The data set that was asked for; what there is to say about it is said."
     _check_size(size)
@@ -98,7 +98,7 @@ def _config(mode, data, **changes) -> TrainConfig:
              if value is not None and value is not False}
     return replace(MODES[mode], **usual | given)
 
-# %% ../nbs/lib/cli.ipynb #bce1c0a9
+# %% ../nbs/lib/cli.ipynb #3bdbdd38
 _WORDS = { # What a changed field adds to the name of a run's folder
     'epochs': '{}epochs', 'batch_size': 'batch{}', 'normalize': 'normalized',
     'augment': 'augmented', 'validate_on': '{}', 'valid_fraction': 'valid{}'}
@@ -115,7 +115,7 @@ def _run_name(mode, cfg, data, weights, seed):
     if _weights(weights, data) != _weights(None, data): words.append(Path(weights).stem)
     return '-'.join([mode, *words, f'seed{seed}'])
 
-# %% ../nbs/lib/cli.ipynb #13b0c294
+# %% ../nbs/lib/cli.ipynb #d63877b0
 def _train(cfg, data, path, weights, seed) -> Run:
     "Train a run, and end the program if it was stopped on the way."
     weights = _weights(weights, data)
@@ -126,7 +126,7 @@ def _train(cfg, data, path, weights, seed) -> Run:
 def _tell_weights(weights, data):
     "Say where training starts, if that is the packaged model's encoder."
     if _weights(weights, data) != PACKAGED: return
-    new = '; synthetic ones are new to it' if data.synthetic else ''
+    new = ';\n         synthetic ones are new to it' if data.synthetic else ''
     _say(f"Weights: an encoder that has learned from photographs of lesions{new}.")
 
 # %% ../nbs/lib/cli.ipynb #214f9cc1
@@ -159,7 +159,7 @@ def train(
     run = _train(cfg, data, Path(path), weights, seed)
     _say(f"{run.scores.mean().round(4).to_string()}\nThe run is in {run.path}.")
 
-# %% ../nbs/lib/cli.ipynb #3a13817a
+# %% ../nbs/lib/cli.ipynb #803942c9
 def _run_of(path):
     "The run that a model belongs to; None: it is on its own."
     path = Path(path)
@@ -179,7 +179,7 @@ def _load_test(root, size, allow):
     pixels = load_pixels(pairs, size, allow=allow)
     return LesionDataset(pixels, [pair.id for pair in pairs])
 
-# %% ../nbs/lib/cli.ipynb #6ee0e743
+# %% ../nbs/lib/cli.ipynb #ef08ada2
 def _check_data(path, data, root, allow):
     "Say that a run was made on other data; raise `LesionsegError` if none were asked for."
     run = _run_of(path)
@@ -250,7 +250,7 @@ def _draw(test, chosen, probs, threshold):
     probs = {name: p[chosen] for name, p in probs.items()}
     return plot_gallery(images, masks, probs, [test.ids[i] for i in chosen], threshold)
 
-# %% ../nbs/lib/cli.ipynb #50f5ecab
+# %% ../nbs/lib/cli.ipynb #d86edf71
 @call_parse
 @one_sentence
 def visualize(
@@ -281,7 +281,7 @@ def visualize(
     save_figure(_draw(test, chosen, shown, threshold), Path(out))
     print(f"Images {', '.join(map(str, chosen))} are drawn in {out}.")
 
-# %% ../nbs/lib/cli.ipynb #f5fc16ba
+# %% ../nbs/lib/cli.ipynb #08cc3451
 def _reference(data):
     "The packaged model's scores as a row of the table; none if the images have another size."
     model = LesionSegmenter.from_pretrained()
@@ -289,9 +289,10 @@ def _reference(data):
     images, masks = to_tensors(data.test)
     mean = score_images(predict_probs(fuse_conv_bn(model), images), masks, data.test.ids).mean()
     names = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
-    return pd.DataFrame(mean[list(names)].rename(names).to_dict(), index=[(PACKAGED, 'packaged model')])
+    row = mean[list(names)].rename(names).to_dict()
+    return pd.DataFrame(row, index=[(PACKAGED, 'packaged model')])
 
-# %% ../nbs/lib/cli.ipynb #c144b7b4
+# %% ../nbs/lib/cli.ipynb #377cac6c
 def _train_all(configs, data, out, weights, seeds):
     "A run for each mode and seed: in `out` under plain names, else where `train` puts it."
     _tell_weights(weights, data)
@@ -345,7 +346,7 @@ def compare(
     runs = _train_all(configs, data, out, weights, seeds or [0])
     if make_accelerator().is_main_process: _conclude(runs, data, out or _home(data), threshold)
 
-# %% ../nbs/lib/cli.ipynb #1ba1532d
+# %% ../nbs/lib/cli.ipynb #d295a1e8
 def _device(name):
     "A device for torch. Raises `LesionsegError` if this machine has none of that name."
     if name == 'auto': return make_accelerator().device
@@ -353,7 +354,7 @@ def _device(name):
     except (RuntimeError, AssertionError):
         raise LesionsegError(f"There is no {name} device here: choose auto or cpu.") from None
 
-# %% ../nbs/lib/cli.ipynb #d74130ab
+# %% ../nbs/lib/cli.ipynb #5f5c742e
 @call_parse
 @one_sentence
 def predict(
@@ -378,7 +379,7 @@ def predict(
           "predictions.csv there says what the masks say.")
     if len(failed): sys.exit('\n'.join(f'lesionseg_predict: {error}' for error in failed.error))
 
-# %% ../nbs/lib/cli.ipynb #f0366e8d
+# %% ../nbs/lib/cli.ipynb #4d21e720
 @call_parse
 @one_sentence
 def export(

@@ -58,7 +58,7 @@ def _by_id(files, ids):
         found[id] = file
     return found
 
-# %% ../nbs/01_data.ipynb #0ee5ab4e
+# %% ../nbs/01_data.ipynb #5985bc5d
 def _unwrap(folder):
     "Step into a folder's only folder, as some programs unpack an archive."
     inside = [path for path in folder.iterdir() if not path.name.startswith('.')]
@@ -84,7 +84,7 @@ def _kind(file):
     if file.stem.lower().endswith('_superpixels'): return 'superpixels'
     return file.suffix.lower() or 'without an ending'
 
-# %% ../nbs/01_data.ipynb #3cb68c6a
+# %% ../nbs/01_data.ipynb #5d9111e4
 def _missing(file, kind, expected, left_out):
     "The error for a file without a partner."
     id = _MASK_SUFFIX.sub('', _stem(file))
@@ -142,7 +142,7 @@ LAYOUTS = { # Where the images and the masks of a known data set lie
     'train and train_masks': ('{}', '{}_masks'),
     'images and masks': ('images', 'masks')}
 
-# %% ../nbs/01_data.ipynb #eb03ba98
+# %% ../nbs/01_data.ipynb #9815fea8
 def _folders(root, levels=3):
     "All folders below `root`, hidden ones aside, down to so many levels."
     try:
@@ -171,7 +171,7 @@ def _fits(root):
                  for part, words in parts.items()}
         yield layout, {part: both for part, both in found.items() if any(both)}
 
-# %% ../nbs/01_data.ipynb #49dde235
+# %% ../nbs/01_data.ipynb #877fe3cf
 def _half(root, layout, found):
     "The error for a part of which one half is missing, or None."
     for images, masks in found.values():
@@ -200,7 +200,7 @@ def _find_layout(root):
     raise LesionsegError(f"{root} has no folder called train: it should hold train and "
                          "train_masks, or images and masks.")
 
-# %% ../nbs/01_data.ipynb #8886d388
+# %% ../nbs/01_data.ipynb #70232a7b
 def _read_split(path):
     "The part of each id, as the file `path` says. Raises `LesionsegError` for an unclear line."
     part_of_word = {word: part for part, words in PARTS.items() for word in words}
@@ -231,7 +231,7 @@ def _deal(pairs, path):
             raise LesionsegError(f"{path} does not say where {pair.id} belongs: add a line.")
     return {part: [pair for pair in pairs if part_of[pair.id] == part] for part in PARTS}
 
-# %% ../nbs/01_data.ipynb #98aacf56
+# %% ../nbs/01_data.ipynb #8256ddd5
 @dataclass(frozen=True)
 class _Found:
     "What a data set's folder holds."
@@ -252,7 +252,7 @@ def _summary(layout, parts, how='{}'):
     total = sum(map(len, parts.values()))
     return f"{layout}: {total} pairs; {how.format(', '.join(numbers))}"
 
-# %% ../nbs/01_data.ipynb #18224460
+# %% ../nbs/01_data.ipynb #f6e92d0c
 def _find(root):
     "Recognise the layout of the folder `root`, pair its files and split them."
     layout, folders = _find_layout(root)
@@ -304,17 +304,16 @@ def _load(path, draft=None, decode=True):
         image.info.update(about)
         return image
     except Image.DecompressionBombError:
-        raise LesionsegError(f"{path} has more than {MAX_PIXELS:,} pixels: "
-                             "reduce it first.") from None
+        message = f"{path} has more than {MAX_PIXELS:,} pixels: reduce it first."
+        raise LesionsegError(message) from None
     except UnidentifiedImageError:
-        if path.stat().st_size == 0:
-            raise LesionsegError(f"{path} is empty (0 bytes): fetch it again.") from None
-        raise LesionsegError(f"{path} is no image, whatever its name says: "
-                             "replace or remove it.") from None
+        message = f"{path} is no image, whatever its name says: replace or remove it."
+        if path.stat().st_size == 0: message = f"{path} is empty (0 bytes): fetch it again."
+        raise LesionsegError(message) from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise LesionsegError(f"{path} cannot be read ({error}): fetch it again.") from None
 
-# %% ../nbs/01_data.ipynb #e1951ae6
+# %% ../nbs/01_data.ipynb #7e0a0fbc
 def _to_8_bits(values, path):
     "Scale the values of an image of more than 8 bits to 0..255, by their own range."
     low, high = values.min().item(), values.max().item()
@@ -374,7 +373,7 @@ def read_image(
     path = Path(path)
     return _shown(_load(path, size and size*3//2), path, size)
 
-# %% ../nbs/01_data.ipynb #88e9d961
+# %% ../nbs/01_data.ipynb #77353503
 ALLOW = { # What is refused unless it is allowed
     'empty': 'masks without a lesion',
     'grey': 'masks with more than two values, cut at one half',
@@ -388,7 +387,7 @@ def _allowed(allow):
         raise LesionsegError(f"{name!r} is nothing to allow: choose from {', '.join(ALLOW)}.")
     return names
 
-# %% ../nbs/01_data.ipynb #1d1a10ef
+# %% ../nbs/01_data.ipynb #c0d4f033
 def _values(mask):
     "One number for each pixel, at full depth: grey as it is, a color by its brightness."
     if mask.mode in ('1', 'L', 'F') or mask.mode[0] == 'I': return np.asarray(mask)
@@ -433,7 +432,7 @@ def read_mask(
     mask = _turned(mask, mask.info['turn'])
     return _shrink(_lesion(mask, path, _allowed(allow))[0], size)
 
-# %% ../nbs/01_data.ipynb #40c1ebd4
+# %% ../nbs/01_data.ipynb #39f1f376
 def _fit(mask, image, pair, allow):
     "The mask turned or resized to its image as viewers show it, and what that took, or None."
     turn = image.info['turn'] if image.info['turn'] in _TURNS else 1
@@ -534,7 +533,7 @@ def _open_cache(path):
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
-# %% ../nbs/01_data.ipynb #9347f5dc
+# %% ../nbs/01_data.ipynb #8f551abe
 def _load_pixels(pairs, size, cache, allow):
     "The pixels of `pairs` and what was special about their files, from the cache if it is sound."
     if not pairs: return np.empty((0, size, size, 4), dtype='uint8'), {}
@@ -583,7 +582,7 @@ class LesionDataset(Dataset):
     def size(self) -> int: return int(self.pixels.shape[1])
 
     def batch(self,
-        positions: Sequence[int], # Which images
+        positions: Sequence[int]|np.ndarray, # Which images
     ) -> tuple[Images, Masks]:
         "The images and masks at `positions`, after the transform."
         pixels = torch.from_numpy(self.pixels[self.rows[list(positions)]]).permute(0, 3, 1, 2)
@@ -595,7 +594,7 @@ class LesionDataset(Dataset):
     def __getitem__(self, i): return self.__getitems__([i])[0]
 
     def subset(self,
-        positions: Sequence[int], # Which images to keep
+        positions: Sequence[int]|np.ndarray, # Which images to keep
         transform: Transform|None=None, # The transform of the new data set
     ) -> 'LesionDataset': # Its pixels are a view: nothing is copied
         "The images at `positions` as a data set of their own."
@@ -612,7 +611,7 @@ class LesionDataset(Dataset):
 # %% ../nbs/01_data.ipynb #ca1a4d87
 def to_tensors(
     dataset: LesionDataset, # For example the test images
-    positions: Sequence[int]|None=None, # Which of them; None takes all
+    positions: Sequence[int]|np.ndarray|None=None, # Which of them; None takes all
 ) -> tuple[Images, Masks]:
     "Images and masks as two tensors. Raises `LesionsegError` for a position that is not there."
     positions = range(len(dataset)) if positions is None else positions
@@ -671,7 +670,7 @@ class LesionData:
                                      f"it has only {len(self.train)} in train; add some.")
         return train, valid
 
-# %% ../nbs/01_data.ipynb #1cb93a92
+# %% ../nbs/01_data.ipynb #697d5fe8
 def _same_images(first, second):
     "The ids of images that two data sets share, by their pixels, as pairs."
     step = max(1, first.size//16)
@@ -683,7 +682,7 @@ def _same_images(first, second):
             for id, same in alike.get(key(second, row), ())
             if np.array_equal(pixels(first, same), pixels(second, row))]
 
-# %% ../nbs/01_data.ipynb #fc9b7481
+# %% ../nbs/01_data.ipynb #17aeb1d7
 _SPECIAL = ALLOW | { # What is said of files that are read, but are not as usual
     'turned': 'masks that fit their image only as it is stored, turned along with it',
     'both': 'masks that fit their image as stored and as shown, taken as drawn on the latter',
@@ -707,7 +706,7 @@ def _notes(found, special, shared):
                      f'too good; remove one of each: {_and_more(names)}')
     return tuple(notes)
 
-# %% ../nbs/01_data.ipynb #464f9109
+# %% ../nbs/01_data.ipynb #a8c68446
 def load_data(
     root: str|Path, # The data set's folder, in one of `LAYOUTS`
     size: int=128, # Side of the square, in pixels
@@ -727,5 +726,6 @@ def load_data(
         sets.append(LesionDataset(pixels, [pair.id for pair in pairs]))
         for kind, ids in kinds.items(): special[kind] += ids
 
-    notes = _notes(found, special, _same_images(*sets))
-    return LesionData(root, root.resolve().name, *sets, valid_ids, notes, allow)
+    train, test = sets
+    notes = _notes(found, special, _same_images(train, test))
+    return LesionData(root, root.resolve().name, train, test, valid_ids, notes, allow)

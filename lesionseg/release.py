@@ -52,7 +52,7 @@ def score_model(
     return pd.DataFrame(rows).set_index(['predicted', 'metric'])
 
 # %% ../nbs/lib/release.ipynb #e99f3f18
-_CARD = """---
+_ABOUT = """---
 license: mit
 library_name: lesionseg
 pipeline_tag: image-segmentation
@@ -71,7 +71,10 @@ model = LesionSegmenter.from_pretrained()
 probs = segment('photo.jpg', model)  # height × width, 0 to 1
 ```
 
-## Data
+"""
+
+# %% ../nbs/lib/release.ipynb #f3e406da
+_RECIPE = """## Data
 
 {data}: {train} images to learn from, {valid} held out of the official training images for
 validation. The {test} official test images were scored once, after training. The images are by the
@@ -90,7 +93,10 @@ lesionseg_train --mode {mode} --validate_on holdout --valid_fraction {fraction} 
 lesionseg_release runs/{name} --out weights
 ```
 
-## Scores
+"""
+
+# %% ../nbs/lib/release.ipynb #a28df0c3
+_USE = """## Scores
 
 Mean over the {test} test images, and a 95 % bootstrap interval over images.
 
@@ -130,7 +136,7 @@ def pack(
     model = load_model(folder/f'{name}.safetensors')
     scores = score_model(model, data)
     with atomic_write(folder/'scores.csv') as temporary: scores.round(5).to_csv(temporary)
-    card = _CARD.format(
+    card = (_ABOUT + _RECIPE + _USE).format(
         name=name, parameters=sum(p.numel() for p in model.parameters()), mode=cfg.name,
         version=about['made_with']['lesionseg'], torch=about['made_with']['torch'],
         threads=about['made_with']['threads'], data=about['data']['name'],
@@ -164,7 +170,8 @@ def export_onnx(
         onnx.save(graph, str(temporary))
         session = onnxruntime.InferenceSession(str(temporary), providers=['CPUExecutionProvider'])
         found = session.run(None, {'images': images.numpy()})[0]
-        with torch.no_grad(): difference = (network(images) - torch.from_numpy(found)).abs().max().item()
+        with torch.no_grad(): expected = network(images)
+        difference = (expected - torch.from_numpy(found)).abs().max().item()
         if difference > 1e-3:
             raise LesionsegError(f"{path} was not written: ONNX Runtime differs from PyTorch by "
                                  f"{difference:.1e}; try another version of onnxruntime.")

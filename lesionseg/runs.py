@@ -31,7 +31,7 @@ from .model import LesionSegmenter, load_encoder_weights, load_model, save_model
 from .training import (
     METRIC_NAMES, TrainConfig, fit, make_accelerator, make_loaders)
 
-# %% ../nbs/lib/runs.ipynb #584bdf21
+# %% ../nbs/lib/runs.ipynb #c25d2493
 _AGAIN = "copy the run folder again, or delete scores.csv in it and train it again"
 
 @contextmanager
@@ -44,7 +44,7 @@ def _reading(path, remedy=_AGAIN):
         raise LesionsegError(
             f"{path} cannot be used ({reason.strip().splitlines()[0]}): {remedy}.") from None
 
-# %% ../nbs/lib/runs.ipynb #455a4507
+# %% ../nbs/lib/runs.ipynb #04c4b1d9
 def _sha256(path):
     "The checksum of a file."
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -72,17 +72,16 @@ def _read(path):
         raise ValueError("its checksum is another than the one in checksums.json")
     return content
 
-# %% ../nbs/lib/runs.ipynb #3b9dcf00
+# %% ../nbs/lib/runs.ipynb #08fb5f82
 def _parse_table(content, index, columns):
     "The table in a CSV file's bytes. Raises `ValueError` for what no run writes."
     if not content.endswith(b'\n'): raise ValueError("it is cut short")
-    empty = {column: ['', 'nan'] for column in columns} # but an image may well be called "NA"
-    table = pd.read_csv(io.BytesIO(content), dtype={'id': str}, keep_default_na=False,
-                        na_values=empty, float_precision='round_trip')
+    table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     for column in (index, *columns):
         if column not in table: raise ValueError(f"it has no column {column}")
 
-    table = table.set_index(index)
+    table = table.set_index(index).astype(float)
+    if index == 'epoch': table.index = table.index.astype(int)
     if not len(table): raise ValueError("it has no rows")
     if table.index.has_duplicates:
         raise ValueError(f"{index} {table.index[table.index.duplicated()][0]} stands twice")
@@ -90,11 +89,11 @@ def _parse_table(content, index, columns):
         highest = float('inf') if column.endswith('loss') else 1
         wrong = table[column][~table[column].between(0, highest + 1e-6)] # sums are rounded
         if len(wrong):
-            raise ValueError(f"{column} of {index} {wrong.index[0]} is {wrong.iloc[0]} and not "
+            raise ValueError(f"{column} of {index} {wrong.index[0]} is {wrong.iloc[0]:g} and not "
                              f"from 0 to {highest}")
     return table
 
-# %% ../nbs/lib/runs.ipynb #3ed48ad0
+# %% ../nbs/lib/runs.ipynb #78a90147
 _PART = {'images': int, 'fingerprint': str}
 _CONFIG = { # What must stand in config.json, with its type
     'train_config': {'name': str}, 'seed': int, 'encoder_weights': str,
@@ -291,7 +290,7 @@ class TrainingRun(Run):
             self.history = _parse_table(_read(file), 'epoch', []).iloc[:self.done]
         return self.done
 
-# %% ../nbs/lib/runs.ipynb #9540f72c
+# %% ../nbs/lib/runs.ipynb #f2369649
 def _damaged_file(checkpoint):
     "The first file of a checkpoint that is not as it was written, or None."
     try: noted = _checksums(checkpoint)
@@ -318,7 +317,7 @@ def _drop_damaged(run):
         print(f"{file} is damaged: the run goes on from {checkpoint.name}.")
         shutil.rmtree(file.parent)
 
-# %% ../nbs/lib/runs.ipynb #23e598d3
+# %% ../nbs/lib/runs.ipynb #a0f55725
 def _write_config(folder, config):
     with atomic_write(folder/'config.json') as temporary:
         temporary.write_text(json.dumps(config, indent=1))
@@ -350,6 +349,7 @@ def _check_longer(run):
         raise LesionsegError(f"{run.path} cannot be trained longer than {cfg.epochs} epochs, "
                              f"because {reason}: choose another name or delete the folder.")
 
+# %% ../nbs/lib/runs.ipynb #fa52e842
 def _open_run(folder, described, environment):
     "Start a run folder, or check that the one that is there is of the same run, or a shorter one."
     if not (folder/'config.json').is_file():
@@ -366,7 +366,7 @@ def _open_run(folder, described, environment):
                              f"{new[key]}): choose another name or delete the folder.")
     return run
 
-# %% ../nbs/lib/runs.ipynb #a239e89c
+# %% ../nbs/lib/runs.ipynb #bd14ee22
 @contextmanager
 def _sole_training(run):
     "Lock a run's folder. Raises `LesionsegError` if another process is training it."
@@ -415,7 +415,7 @@ def _show(run, batches, quiet):
 
             yield [note], count
 
-# %% ../nbs/lib/runs.ipynb #90eebfbf
+# %% ../nbs/lib/runs.ipynb #c530bbe0
 def _keep(run, model):
     "Write history and model as they are after the newest epoch."
     _write_table(run.history, run.path/'history.csv')
@@ -439,7 +439,7 @@ def _finish(run, model, test):
         scores.to_csv(temporary)
         _seal(run, **{'scores.csv': temporary})
 
-# %% ../nbs/lib/runs.ipynb #056cf907
+# %% ../nbs/lib/runs.ipynb #df49e1bb
 def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
     "Train up to the last epoch, or to Ctrl-C. Returns whether it was the last epoch."
     try:
@@ -455,7 +455,7 @@ def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
             _seal(run)
         return False
 
-# %% ../nbs/lib/runs.ipynb #edf467a4
+# %% ../nbs/lib/runs.ipynb #0efbaa4a
 def _prepare(cfg, data, path, weights, seed, accelerator):
     "The run, opened; its model, with initial weights; and its batches."
     train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)

@@ -137,7 +137,7 @@ def lr_lambda(
         return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
     return (1 + math.cos(math.pi*(progress - warm_up)/(1 - warm_up)))/2
 
-# %% ../nbs/04_training.ipynb #c9305cca
+# %% ../nbs/04_training.ipynb #1022cee3
 def make_scheduler(
     optimizer: torch.optim.Optimizer, # Its learning rates will change
     cfg: TrainConfig, # For the schedule and the number of epochs
@@ -213,7 +213,7 @@ def _loader(dataset, batch_size, **options):
     "Batches of a data set, each cut out as a whole."
     return DataLoader(_Batches(dataset), batch_size, collate_fn=_as_it_is, **options)
 
-# %% ../nbs/04_training.ipynb #0869a27c
+# %% ../nbs/04_training.ipynb #dbd0c12d
 @dataclass
 class Loaders:
     "The batches of a run."
@@ -283,7 +283,6 @@ def fit(
                                 cfg.loss, low_res=epoch <= cfg.low_res_fraction*cfg.epochs)
         train_seconds = time.perf_counter() - start
         valid = evaluate(network, valid_loader, accelerator)
-
         if not math.isfinite(train['loss'] + valid['loss']):
             raise LesionsegError(f"{run.path}: the loss was no longer a number in epoch {epoch}: "
                                  "lower the learning rates; earlier epochs are kept.")

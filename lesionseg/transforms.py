@@ -34,7 +34,8 @@ def random_affine(
     matrix = torch.stack(turn, dim=1).view(n, 2, 2)
     shift = .2*_draw(n, 2, 1)
 
-    grid = affine_grid(torch.cat([matrix, shift], dim=2), both.shape, align_corners=False)
+    theta = torch.cat([matrix, shift], dim=2)
+    grid = affine_grid(theta, list(both.shape), align_corners=False)
     return grid_sample(both, grid.to(both), padding_mode='reflection', align_corners=False)
 
 # %% ../nbs/lib/transforms.ipynb #b515027d
@@ -53,7 +54,7 @@ def color_jitter(images: Images) -> Images:
     middle = images.mean((1, 2, 3), keepdim=True)
     return (middle + (images - middle)*contrast).clamp(0, 1)
 
-# %% ../nbs/lib/transforms.ipynb #f223e503
+# %% ../nbs/lib/transforms.ipynb #68d0d42d
 def augment(images: Images, masks: Masks) -> tuple[Images, Masks]:
     "Move each image and its mask by one draw, and change the image's colors."
     both = random_affine(torch.cat([images, masks], dim=1))

@@ -261,7 +261,7 @@ class OwnImage(Explorer):
         small = enlarge(pixels, max(1, min(300, 300*height//width)))
         self.pixels = np.asarray(small)
         shrunk = Image.fromarray(self.probs).resize(small.size, Image.Resampling.BILINEAR)
-        self.small_probs = np.asarray(shrunk)
+        self.small_probs = torch.from_numpy(np.array(shrunk))
 
     def redraw(self, change=None):
         "Show what the controls now say, and offer the mask in full size."
@@ -273,9 +273,10 @@ class OwnImage(Explorer):
         if self.name is None:
             blank = np.full((1, 4, 3), 240, np.uint8)
             return montage([[('Choose an image, and its lesion is shown here.', blank)]])
-        t, found = self.threshold.value, self.small_probs > self.threshold.value
+        t = self.threshold.value
+        found = (self.small_probs > t).numpy()
         return montage([[(self.name, self.pixels),
-                         ('probability', to_pixels(torch.from_numpy(self.small_probs))),
+                         ('probability', to_pixels(self.small_probs)),
                          (f'above {t:.2f}: {found.mean():.1%} of the image',
                           draw_contour(self.pixels, found))]], len(found))
 
