@@ -75,7 +75,7 @@ def predict_tta(
                    for axes in ((), (2,), (3,), (2, 3)))
     return (over_flips(images) + over_flips(images.mT).mT)/8
 
-# %% ../nbs/lib/inference.ipynb #2468142c
+# %% ../nbs/lib/inference.ipynb #42a125b8
 class _Whole(nn.Module):
     "A network without its check of the sides, which is no part of the graph."
     def __init__(self, network):
@@ -87,7 +87,7 @@ class _Whole(nn.Module):
         if network.normalize: images = (images - network.mean)/network.std
         return network.decoder(*network.encoder(images))
 
-# %% ../nbs/lib/inference.ipynb #8cb9a68f
+# %% ../nbs/lib/inference.ipynb #de2bdc8b
 _ARITHMETIC = {operator.add: 'Add', operator.sub: 'Sub', operator.truediv: 'Div'}
 
 class _OnnxWriter(fx.Interpreter):
@@ -125,7 +125,7 @@ class _OnnxWriter(fx.Interpreter):
                         kernel_shape=layer.kernel_size, strides=layer.stride,
                         pads=2*layer.padding, group=layer.groups)
 
-# %% ../nbs/lib/inference.ipynb #63c2299d
+# %% ../nbs/lib/inference.ipynb #b0c8f8e3
 def to_onnx(
     model: LesionSegmenter,
 ): # An `onnx.ModelProto`: 'images' → 'logits' and 'probs', of any number, height and width
@@ -149,7 +149,7 @@ def to_onnx(
         'input': 'RGB, 0 to 1, height and width multiples of 32'})
     return whole
 
-# %% ../nbs/lib/inference.ipynb #4259e091
+# %% ../nbs/lib/inference.ipynb #275a2843
 class OnnxSegmenter(nn.Module):
     "A network in ONNX Runtime, for prediction on a CPU. Raises ImportError where that is missing."
     def __init__(self,
@@ -162,6 +162,8 @@ class OnnxSegmenter(nn.Module):
         self.register_buffer('mean', model.mean.cpu())
         options = SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # its threads wait busily for more work, and would keep the cores from PyTorch's
+        options.add_session_config_entry('session.force_spinning_stop', '1')
         self.session = InferenceSession(
             to_onnx(model).SerializeToString(), options, providers=['CPUExecutionProvider'])
 
@@ -177,7 +179,7 @@ def compile_for_cpu(
     try: return OnnxSegmenter(model)
     except ImportError: return fuse_conv_bn(model)
 
-# %% ../nbs/lib/inference.ipynb #5ff2c3b7
+# %% ../nbs/lib/inference.ipynb #11cb689b
 @singledispatch
 def _prepare(image, size):
     "The batch of one, and the shape, by the type of the image."
@@ -205,7 +207,7 @@ def _(image: Image.Image, size):
     pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)
     return pixels[None]/255, (image.height, image.width)
 
-# %% ../nbs/lib/inference.ipynb #d91496d5
+# %% ../nbs/lib/inference.ipynb #99a98832
 @_prepare.register
 def _(image: np.ndarray, size):
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -232,7 +234,7 @@ def prepare_image(
     "What the network needs of an image. Raises `LesionsegError` if it is none."
     return _prepare(image, size)
 
-# %% ../nbs/lib/inference.ipynb #7c6b38ae
+# %% ../nbs/lib/inference.ipynb #5d6b314d
 @cache
 def _packaged_model():
     "The packaged model, loaded once."

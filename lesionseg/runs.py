@@ -31,7 +31,7 @@ from .model import LesionSegmenter, load_encoder_weights, load_model, save_model
 from .training import (
     METRIC_NAMES, TrainConfig, fit, make_accelerator, make_loaders)
 
-# %% ../nbs/lib/runs.ipynb #c25d2493
+# %% ../nbs/lib/runs.ipynb #3fabd33d
 _AGAIN = "copy the run folder again, or delete scores.csv in it and train it again"
 
 @contextmanager
@@ -44,7 +44,7 @@ def _reading(path, remedy=_AGAIN):
         raise LesionsegError(
             f"{path} cannot be used ({reason.strip().splitlines()[0]}): {remedy}.") from None
 
-# %% ../nbs/lib/runs.ipynb #04c4b1d9
+# %% ../nbs/lib/runs.ipynb #a650b7e4
 def _sha256(path):
     "The checksum of a file."
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -72,7 +72,7 @@ def _read(path):
         raise ValueError("its checksum is another than the one in checksums.json")
     return content
 
-# %% ../nbs/lib/runs.ipynb #08fb5f82
+# %% ../nbs/lib/runs.ipynb #2099c342
 def _parse_table(content, index, columns):
     "The table in a CSV file's bytes. Raises `ValueError` for what no run writes."
     if not content.endswith(b'\n'): raise ValueError("it is cut short")
@@ -93,7 +93,7 @@ def _parse_table(content, index, columns):
                              f"from 0 to {highest}")
     return table
 
-# %% ../nbs/lib/runs.ipynb #78a90147
+# %% ../nbs/lib/runs.ipynb #f0025648
 _PART = {'images': int, 'fingerprint': str}
 _CONFIG = { # What must stand in config.json, with its type
     'train_config': {'name': str}, 'seed': int, 'encoder_weights': str,
@@ -290,7 +290,7 @@ class TrainingRun(Run):
             self.history = _parse_table(_read(file), 'epoch', []).iloc[:self.done]
         return self.done
 
-# %% ../nbs/lib/runs.ipynb #f2369649
+# %% ../nbs/lib/runs.ipynb #e661e87e
 def _damaged_file(checkpoint):
     "The first file of a checkpoint that is not as it was written, or None."
     try: noted = _checksums(checkpoint)
@@ -317,7 +317,7 @@ def _drop_damaged(run):
         print(f"{file} is damaged: the run goes on from {checkpoint.name}.")
         shutil.rmtree(file.parent)
 
-# %% ../nbs/lib/runs.ipynb #a0f55725
+# %% ../nbs/lib/runs.ipynb #544b8ef2
 def _write_config(folder, config):
     with atomic_write(folder/'config.json') as temporary:
         temporary.write_text(json.dumps(config, indent=1))
@@ -349,10 +349,10 @@ def _check_longer(run):
         raise LesionsegError(f"{run.path} cannot be trained longer than {cfg.epochs} epochs, "
                              f"because {reason}: choose another name or delete the folder.")
 
-# %% ../nbs/lib/runs.ipynb #fa52e842
+# %% ../nbs/lib/runs.ipynb #18b41611
 def _open_run(folder, described, environment):
     "Start a run folder, or check that the one that is there is of the same run, or a shorter one."
-    if not (folder/'config.json').is_file():
+    if not os.path.isfile(folder/'config.json'): # False, too, where nothing can be looked up
         _write_config(folder, described | {'made_with': environment})
     run = TrainingRun(folder)
     old = _flat(run.config)
@@ -366,7 +366,7 @@ def _open_run(folder, described, environment):
                              f"{new[key]}): choose another name or delete the folder.")
     return run
 
-# %% ../nbs/lib/runs.ipynb #bd14ee22
+# %% ../nbs/lib/runs.ipynb #a466b2a8
 @contextmanager
 def _sole_training(run):
     "Lock a run's folder. Raises `LesionsegError` if another process is training it."
@@ -415,7 +415,7 @@ def _show(run, batches, quiet):
 
             yield [note], count
 
-# %% ../nbs/lib/runs.ipynb #c530bbe0
+# %% ../nbs/lib/runs.ipynb #8dd755f9
 def _keep(run, model):
     "Write history and model as they are after the newest epoch."
     _write_table(run.history, run.path/'history.csv')
@@ -439,7 +439,7 @@ def _finish(run, model, test):
         scores.to_csv(temporary)
         _seal(run, **{'scores.csv': temporary})
 
-# %% ../nbs/lib/runs.ipynb #df49e1bb
+# %% ../nbs/lib/runs.ipynb #567805a0
 def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
     "Train up to the last epoch, or to Ctrl-C. Returns whether it was the last epoch."
     try:
@@ -455,7 +455,7 @@ def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
             _seal(run)
         return False
 
-# %% ../nbs/lib/runs.ipynb #0efbaa4a
+# %% ../nbs/lib/runs.ipynb #bc5cd614
 def _prepare(cfg, data, path, weights, seed, accelerator):
     "The run, opened; its model, with initial weights; and its batches."
     train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)

@@ -278,6 +278,13 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'ids are not compared': (
         'lib/download', 'if images != masks', 'if len(images) != len(masks)'),
 
+    # ---- release
+    'a card with the wrong resolution': (
+        'lib/release', 'native = native_iou(probs, native_masks(data.root, data.test.ids))',
+        'native = iou(probs, masks)'),
+    'TTA is not tried': ('lib/release', "('TTA', predict_tta)", "('TTA', predict)"),
+    'ONNX gives logits': ('lib/release', 'torch.nn.Sigmoid()', 'torch.nn.Identity()'),
+
     # ---- widgets
     'a curve counts the threshold itself': (
         'lib/widgets', "np.searchsorted(values, cuts, side='right')",
@@ -298,7 +305,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
 
     # ---- a folder of photographs
     'the border on the left is not seen': (
-        'lib/folder', "touches = box['left'] == 0 or ", 'touches = '),
+        'lib/folder', "0 in (box['left'], box['top'])", "0 in (box['top'],)"),
     'centroid off by half a pixel': (
         'lib/folder', '(left + (length - 1)/2)', '(left + length/2)'),
     'sub-folders always': (
@@ -363,17 +370,17 @@ def run_tests(root, notebook, test=None):
     export = subprocess.run(['nbdev_export', '--path', path], **options)
     assert export.returncode == 0, export.stdout + export.stderr
     try: run = subprocess.run(command, **options, timeout=1200)
-    except subprocess.TimeoutExpired: return 1, 'TimeoutExpired: an Error too'
+    except subprocess.TimeoutExpired: return 1, 'not at an end after 20 minutes'
     return run.returncode, run.stdout + run.stderr
 
 
 def is_noticed(fault, root):
-    "Do the tests fail with an error when a copy of the project in `root` has the fault?"
+    "Do the tests fail when a copy of the project in `root` has the fault?"
     assert occurrences(fault) == 1, f'{BROKEN[fault][1]} must stand once in {BROKEN[fault][0]}'
     copy_project(root)
     break_notebook(fault, root)
     code, said = run_tests(root, BROKEN[fault][0], ELSEWHERE.get(fault))
-    return code != 0 and 'Error' in said
+    return code != 0
 
 
 def try_fault(fault):
