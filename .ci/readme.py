@@ -19,7 +19,8 @@ def render():
     text, resources = MarkdownExporter().from_notebook_node(nb, resources={'output_files_dir': 'nbs/figures', 'unique_key': 'readme'})
     text = re.sub(r'(\]\()(?!https?:|nbs/|\.\./|lesionseg/)([\w/.-]+\.\w+\))', r'\1nbs/\2', text)  # links from the top
     text = text.replace('](../', '](')
-    return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', resources['outputs']
+    shown = {name: data for name, data in resources['outputs'].items() if name in text}
+    return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', shown
 
 
 def stale():

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'find_images', 'check_threshold', 'segment_folder']
 
-# %% ../nbs/lib/folder.ipynb #e06cbdad
+# %% ../nbs/lib/folder.ipynb #a6eee3a6
 import hashlib, json, math, os, struct, threading, time, unicodedata, zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from .inference import (
     clean_probs, compile_for_cpu, fuse_conv_bn, predict, predict_tta, prepare_image)
 from .model import LesionSegmenter
 
-# %% ../nbs/lib/folder.ipynb #58dc9c17
+# %% ../nbs/lib/folder.ipynb #66c9e767
 def _runs(probs, threshold, height, width):
     "Where the enlarged map lies above the threshold: starts and ends in the flat mask, n × 2."
     columns = min(width, probs.shape[1])
@@ -51,7 +51,7 @@ def _mask(runs, height, width):
     values = (np.arange(len(edges) - 1) % 2).astype(np.uint8)
     return values.repeat(np.diff(edges)).reshape(height, width)
 
-# %% ../nbs/lib/folder.ipynb #ae0cd2cf
+# %% ../nbs/lib/folder.ipynb #50546c89
 def _repeat(length):
     "The word for 'the last byte, `length` times more', 3 to 258, as a string of bits."
     if length == 258: return '11000101' + '00000'
@@ -78,7 +78,7 @@ def _deflate(values, lengths):
     head, end = [True, True, False], [False]*7
     return np.packbits(np.concatenate([head, stream, end]), bitorder='little').tobytes()
 
-# %% ../nbs/lib/folder.ipynb #0bb3ca18
+# %% ../nbs/lib/folder.ipynb #c637bf89
 def _png(runs, height, width):
     "A mask of {0, 255} as the bytes of a PNG."
     size = height*(width + 1)
@@ -98,7 +98,7 @@ def _png(runs, height, width):
         struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
         for name, data in parts.items())
 
-# %% ../nbs/lib/folder.ipynb #1b279148
+# %% ../nbs/lib/folder.ipynb #279de657
 def _measure(runs, probs, threshold, height, width):
     "The row of a mask, without what the file itself says."
     inside, undecided = probs[probs > threshold], (probs > .1) & (probs < .9)
@@ -118,7 +118,7 @@ def _measure(runs, probs, threshold, height, width):
         'centroid_y': (length*y).sum()/area,
         'mean_probability': inside.mean() if len(inside) else np.nan}
 
-# %% ../nbs/lib/folder.ipynb #d157e3df
+# %% ../nbs/lib/folder.ipynb #4fc56f15
 def _in_folder(folder, recursive):
     "The images in a folder, sorted. Raises `LesionsegError` if there is none."
     files = folder.rglob('*') if recursive else folder.iterdir()
@@ -141,7 +141,7 @@ def find_images(
         found += _in_folder(path, recursive) if path.is_dir() else [path]
     return list(dict.fromkeys(found))
 
-# %% ../nbs/lib/folder.ipynb #581fb209
+# %% ../nbs/lib/folder.ipynb #a286de5e
 KINDS = { # What is written for an image called NAME: NAME_segmentation.png and so on
     'segmentation': '.png', 'overlay': '.jpg', 'probability': '.png'}
 
@@ -169,7 +169,7 @@ def _give_ids(files, out, known):
         ids[file] = id
     return ids
 
-# %% ../nbs/lib/folder.ipynb #6a673fa8
+# %% ../nbs/lib/folder.ipynb #e3140cfb
 @dataclass
 class _Item:
     "A file on its way."
@@ -182,7 +182,7 @@ class _Item:
     seconds: float=0. # Spent on it so far
     error: str=''
 
-# %% ../nbs/lib/folder.ipynb #7b33e1dd
+# %% ../nbs/lib/folder.ipynb #4a745c99
 def _read(item, size):
     "First stage: decode. What goes wrong becomes the item's error."
     start = time.perf_counter()
@@ -201,7 +201,7 @@ def _predict(items, network):
         for item, own in zip(good, probs[:, 0].numpy()): item.images, item.probs = None, own
     for item in good: item.seconds += (time.perf_counter() - start)/len(good)
 
-# %% ../nbs/lib/folder.ipynb #265a7259
+# %% ../nbs/lib/folder.ipynb #73e0ff2d
 def _outlined(pixels: Pixels, mask) -> Pixels:
     "The image with the outline of the mask in cyan, a 200th of the shorter side thick."
     width = max(1, min(mask.shape)//200)
@@ -214,7 +214,7 @@ def _probability(probs, height, width):
     enlarged = interpolate(probs, (height, width), mode='bilinear', antialias=True)
     return Image.fromarray((enlarged[0, 0]*65535).round().numpy().astype(np.uint16))
 
-# %% ../nbs/lib/folder.ipynb #373211d9
+# %% ../nbs/lib/folder.ipynb #ce1b60ad
 def _write_files(item, out, settings):
     "Write what was asked for, and return the numbers for the table."
     height, width = item.shape
@@ -239,7 +239,7 @@ def _write(item, out, settings):
     item.row = {'id': item.id, 'path': str(item.path), **measured,
                 'seconds': item.seconds, 'error': item.error}
 
-# %% ../nbs/lib/folder.ipynb #74af28a0
+# %% ../nbs/lib/folder.ipynb #f82edd9b
 _COLUMNS = { # `right` and `bottom` are the first column and row beyond the lesion
     'id': 'string', 'path': 'string', 'width': 'Int64', 'height': 'Int64', 'lesion_share': 'float',
     'left': 'Int64', 'top': 'Int64', 'right': 'Int64', 'bottom': 'Int64',
@@ -262,7 +262,7 @@ def _hash(model):
     for tensor in model.state_dict().values(): digest.update(tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/lib/folder.ipynb #b1f905d3
+# %% ../nbs/lib/folder.ipynb #43392e4c
 def _table(rows):
     "Rows by path as a table."
     return pd.DataFrame(list(rows.values()), columns=list(_COLUMNS)).astype(_COLUMNS)
@@ -272,7 +272,7 @@ def _save(rows, out):
     with atomic_write(out/'predictions.csv') as temporary:
         _table(rows).to_csv(temporary, index=False, float_format='%.6g', errors='surrogateescape')
 
-# %% ../nbs/lib/folder.ipynb #e50d8475
+# %% ../nbs/lib/folder.ipynb #71842743
 def _earlier(out):
     "The rows that an earlier call left in `out`, by path, and its settings."
     table, settings = out/'predictions.csv', out/'predictions.json'
@@ -295,11 +295,12 @@ def _is_done(row, out):
     if not mask.is_file(): return False
     return not image.exists() or image.stat().st_mtime <= mask.stat().st_mtime
 
-# %% ../nbs/lib/folder.ipynb #d4075509
+# %% ../nbs/lib/folder.ipynb #e140b4c8
 def _plan(inputs, recursive, out, settings):
     "The rows of the table by path, and the items that are still to be done."
     rows, made_with = _earlier(out)
-    own = {_output(out, row['id'], kind) for row in rows.values() for kind in KINDS}
+    here = Path(os.path.abspath(out))
+    own = {_output(here, row['id'], kind) for row in rows.values() for kind in KINDS}
     files = [file for file in find_images(inputs, recursive) if file not in own]
     ids = _give_ids(files, out, {path: row['id'] for path, row in rows.items()})
     if rows and made_with != asdict(settings):
@@ -320,7 +321,7 @@ def _plan(inputs, recursive, out, settings):
         temporary.write_text(json.dumps(asdict(settings), indent=1))
     return kept, items
 
-# %% ../nbs/lib/folder.ipynb #0b45c817
+# %% ../nbs/lib/folder.ipynb #0d7784a2
 def check_threshold(threshold: float):
     "Raise `LesionsegError` for a threshold outside [0, 1]."
     if not 0 <= threshold <= 1:
@@ -335,7 +336,7 @@ def _network(model, settings):
         return clean_probs(probs, settings.threshold) if settings.largest_component else probs
     return network
 
-# %% ../nbs/lib/folder.ipynb #3d3f646a
+# %% ../nbs/lib/folder.ipynb #8a5abe85
 def _segment_items(items, model, settings, out, batch_size):
     "Take the items through the three stages, and yield them, in order, when they are done."
     cores = os.cpu_count()
@@ -361,7 +362,7 @@ def _segment_items(items, model, settings, out, batch_size):
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
 
-# %% ../nbs/lib/folder.ipynb #8a34d6d4
+# %% ../nbs/lib/folder.ipynb #cf0664a3
 def _save_done(items, rows, out):
     "Put the rows of finished items into the table, and write it."
     rows |= {str(item.path): item.row for item in items if item.row}
@@ -382,7 +383,7 @@ def _keep_table(done, items, rows, out):
         raise
     finally: _save_done(items, rows, out)
 
-# %% ../nbs/lib/folder.ipynb #20569ffb
+# %% ../nbs/lib/folder.ipynb #3e47045b
 def segment_folder(
     inputs: str|Path|Iterable[str|Path], # Images, and folders of images
     out: str|Path, # Folder for the masks and the table, new or an earlier call's
@@ -401,7 +402,7 @@ def segment_folder(
     if not isinstance(model, LesionSegmenter): model = LesionSegmenter.from_pretrained(model)
     settings = _Settings(
         _hash(model), float(threshold), tta, largest_component, overlay, probability)
-    out = Path(os.path.abspath(out))
+    out = Path(out)
     rows, items = _plan(inputs, recursive, out, settings)
 
     done = _segment_items(items, model, settings, out, batch_size)
