@@ -75,8 +75,8 @@ probs = segment('photo.jpg', model)  # height × width, 0 to 1
 """
 
 # %% ../nbs/lib/release.ipynb #f3e406da
-_ISIC2016 = """These are 846 of the 900 official training images of ISIC 2016, Part 1, and its 379
-test images (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
+_ISIC2016 = """These are 846 of the 900 official training images of ISIC 2016, Part 1, and its 379 test
+images (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
 licence CC-0. The copy used here had been reduced, the frame squashed: to 256 × 192 pixels for
 training and 240 × 192 for test. "Original resolution" below means the size of these masks. The
 encoder's weights were torchvision's IMAGENET1K_V1, with the statistics of its BatchNorm layers
@@ -86,12 +86,15 @@ _DATA = {'isic2016': _ISIC2016} # What is known of a data set beyond its numbers
 _RECIPE = """## Data
 
 {data}: {train} images to learn from, {valid} more of its training images held out for validation.
-The {test} test images were scored once, after training. {known}
+The {test} test images were scored once, after training.
+
+{known}
 
 ## Recipe
 
-The configuration `{mode}`, {epochs} epochs at {size} × {size} pixels, seed {seed}; the encoder
-started from {weights}; {threads} threads, torch {torch}. To make it again:
+The configuration `{mode}`, {epochs} epochs at {size} × {size} pixels, seed {seed},
+{threads} threads, torch {torch}. The encoder started from {weights}.
+To make it again:
 
 ```bash
 lesionseg_train --mode {mode} --validate_on holdout --valid_fraction {fraction} --seed {seed} \\
