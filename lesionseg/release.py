@@ -75,8 +75,8 @@ probs = segment('photo.jpg', model)  # height × width, 0 to 1
 """
 
 # %% ../nbs/lib/release.ipynb #f3e406da
-_ISIC2016 = """These are 846 of the 900 official training images of ISIC 2016, Part 1, and its 379 test
-images (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
+_ISIC2016 = """These are 846 of the 900 official training images of ISIC 2016, Part 1, and its
+379 test images (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
 licence CC-0. The copy used here had been reduced, the frame squashed: to 256 × 192 pixels for
 training and 240 × 192 for test. "Original resolution" below means the size of these masks. The
 encoder's weights were torchvision's IMAGENET1K_V1, with the statistics of its BatchNorm layers
