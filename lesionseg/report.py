@@ -121,7 +121,7 @@ for (const sample of data.samples) {
   sample.photo = new Image(); sample.photo.onload = () => draw(); sample.photo.src = sample.image;
 }
 function outline(pen, inside, color) {
-  const at = (x, y) => x >= 0 && y >= 0 && x < side && y < side && inside[y*side + x];
+  const at = (x, y) => x >= 0 && y >= 0 && x < side && y < side && inside[y*side + x] > 0;
   pen.beginPath();
   for (let y = 0; y <= side; y++) for (let x = 0; x <= side; x++) {
     if (at(x, y) !== at(x - 1, y)) { pen.moveTo(x, y); pen.lineTo(x, y + 1); }
@@ -140,16 +140,16 @@ function gray(canvas, probs) {
 
 # %% ../nbs/lib/report.ipynb #a6d08e47
 _CONTROL = """function show(model, sample, level) {
-  const found = [], truth = []; let both = 0, either = 0;
-  sample.probs[model].forEach((p, i) => {
-    const mask = sample.mask[i] > 0, lesion = p > 255*level;
-    truth.push(mask); found.push(lesion); both += mask && lesion; either += mask || lesion;
+  const found = sample.probs[model].map(p => p > 255*level);
+  let both = 0, either = 0;
+  sample.mask.forEach((mask, i) => {
+    both += mask && found[i] ? 1 : 0; either += mask || found[i] ? 1 : 0;
   });
   const iou = (either ? both/either : 1).toFixed(3), canvas = find('outline' + model);
   canvas.width = canvas.height = 3*128;
   const pen = canvas.getContext('2d'); pen.scale(3*128/side, 3*128/side);
   pen.drawImage(sample.photo, 0, 0, side, side);
-  outline(pen, truth, '#00e5ff'); outline(pen, found, '#ffd000');
+  outline(pen, sample.mask, '#00e5ff'); outline(pen, found, '#ffd000');
   gray(find('probs' + model), sample.probs[model]);
   const said = data.names[model] + ': IoU ' + iou;
   canvas.setAttribute('aria-label', 'Outlines of ground truth and prediction. ' + said);
@@ -170,7 +170,7 @@ _CONTROLS = """<p class="controls"><label for="sample">Image, from best to worst
 <select id="sample">{options}</select>
 <label for="threshold">Threshold</label> <input id="threshold" type="range" min="0" max="1"
 step="0.01" value="{threshold}"> <output id="level" for="threshold">{threshold:.2f}</output></p>
-<p class="key"><span class="truth"></span> ground truth <span class="found"></span> prediction
+<p class="key"><span class="mask"></span> ground truth <span class="found"></span> prediction
 above the threshold</p><noscript><p>The slider needs JavaScript.</p></noscript>
 <div class="models">{models}</div><p id="said" class="small" role="status"></p>
 <script type="application/json" id="samples">{samples}</script><script>{script}</script>"""
@@ -208,7 +208,7 @@ canvas { width: 12.4rem; height: 12.4rem; background: #888 }
 .controls input { flex: 1 1 14rem } .controls select { max-width: 100%; font: inherit }
 .key span { display: inline-block; width: 1.6em; height: .5em; border: 1px solid #000;
  margin: 0 .2em }
-.key .truth { background: #00e5ff } .key .found { background: #ffd000; margin-left: 1em }
+.key .mask { background: #00e5ff } .key .found { background: #ffd000; margin-left: 1em }
 @media screen and (prefers-color-scheme: dark) { body { color: #ddd; background: #15171a }
  figcaption, .small { color: #aaa } img { border: 6px solid #fff; box-sizing: border-box } }
 @media print { :root { color-scheme: light } body { margin: 0; max-width: none; font-size: 11px }

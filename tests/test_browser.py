@@ -8,6 +8,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 BROWSER = os.environ.get('BROWSER_PATH') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+CHOOSE = 'Choose an image'
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='no browser: install chromium or set BROWSER_PATH')
 
 
@@ -54,7 +55,7 @@ class Notebook:
         "Start a command of JupyterLab; `wait` waits until it is done."
         self.page.evaluate("command => { window.done = false; jupyterapp.commands.execute(command).finally(() => window.done = true) }", command)
 
-    def wait(self): self.page.wait_for_function('() => window.done', timeout=240_000)
+    def wait(self): self.page.wait_for_function('() => window.done', timeout=600_000)
 
     def run_all(self):
         "Run all cells, look at each so that it is really on the page, and check that none failed."
@@ -129,7 +130,7 @@ def look(notebook, folder):
 
 def upload(panel, name, content):
     "Choose a file as a person does: by the button and the browser's dialog."
-    with panel.page.expect_file_chooser() as chooser: panel.box.get_by_role('button', name='Choose a picture').click()
+    with panel.page.expect_file_chooser() as chooser: panel.box.get_by_role('button', name=CHOOSE).click()
     chooser.value.set_files({'name': name, 'mimeType': 'image/png', 'buffer': content})
 
 
@@ -137,8 +138,8 @@ def try_upload(panel):
     "A bad file is answered by a sentence, a good one by its mask, which can be downloaded."
     message, png = panel.box.locator('.widget-html-content').first, io.BytesIO()
     Image.linear_gradient('L').resize((150, 90)).save(png, 'PNG')
-    upload(panel, 'bad.png', b'no picture at all')
-    message.get_by_text('bad.png is no picture').wait_for(timeout=5000)
+    upload(panel, 'bad.png', b'no image at all')
+    message.get_by_text('bad.png is no image').wait_for(timeout=5000)
     assert panel.changes(lambda: upload(panel, 'good.png', png.getvalue()))
     with panel.page.expect_download() as download: message.get_by_role('link').click()
     assert download.value.suggested_filename == 'good_Segmentation.png'
@@ -160,25 +161,29 @@ def try_stop(notebook, cell):
     assert 1 <= int(re.search(r', (\d+) of 500 epochs', said)[1]) < 500
 
 
-def test_explorer(lab, browser, tmp_path):
-    "The notebook that makes the explorers: everything on it that can be moved."
-    notebook = Notebook(browser, lab, '09_explorer')
+def try_everything(notebook, folder):
+    "Upload where something can be uploaded, then move all that can be moved. How much was there?"
     notebook.run_all()
-    look(notebook, tmp_path)
-    browse, two, one, inside, own, data, painter, training = notebook.explorers()
-    assert [try_all(panel) for panel in (browse, two, one, inside, data, painter)] == [1, 6, 4, 3, 5, 5 + 35] # the seed once on each of five tabs
-    try_upload(own)
-    assert try_all(own) == 1
-    try_stop(notebook, "train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)")
+    look(notebook, folder)
+    panels = notebook.explorers()
+    own = [panel for panel in panels if panel.box.get_by_role('button', name=CHOOSE).count()]
+    for panel in own: try_upload(panel)
+    return len(panels), sum(try_all(panel) for panel in panels if panel.sliders()), len(own)
+
+
+def test_library(lab, browser, tmp_path):
+    "The notebook that makes the widgets: everything on it that can be moved."
+    notebook = Notebook(browser, lab, 'lib/widgets')
+    panels, controls, own = try_everything(notebook, tmp_path)
+    assert panels >= 7 and controls >= 50 and own >= 1
+    live = "train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)"
+    try_stop(notebook, live)
     assert notebook.failures() == [] and notebook.complaints == []
 
 
-def test_lesson(lab, browser, tmp_path):
-    "The lesson: its widgets live, its pictures fit."
-    notebook = Notebook(browser, lab, '11_explorer')
-    notebook.run_all()
-    look(notebook, tmp_path)
-    data, painter, first, second, two, inside, own = notebook.explorers()
-    assert [try_all(panel) for panel in (data, painter, two, inside, own)] == [5, 5 + 35, 6, 3, 1]
-    try_upload(own)
+def test_study(lab, browser, tmp_path):
+    "The study: its widgets live, and they fit."
+    notebook = Notebook(browser, lab, 'studies/explore')
+    panels, controls, own = try_everything(notebook, tmp_path)
+    assert panels >= 5 and controls >= 50 and own >= 1
     assert notebook.failures() == [] and notebook.complaints == []
