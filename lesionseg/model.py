@@ -8,7 +8,7 @@ __all__ = ['BASE', 'WIDE', 'DECODERS', 'FREEZING', 'STEM', 'PACKAGED', 'ARCHITEC
            'save_model', 'load_model']
 
 # %% ../nbs/03_model.ipynb #545aa16c
-import hashlib, io, json, pickle
+import hashlib, io, json, logging, pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.resources import files
@@ -344,10 +344,23 @@ def load_model(
     return model.eval()
 
 # %% ../nbs/03_model.ipynb #69e7efd5
+@contextmanager
+def _quiet_hub():
+    "Keep what huggingface_hub says of each of its tries off the screen."
+    logger = logging.getLogger('huggingface_hub')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try: yield
+    finally: logger.setLevel(level)
+
 def _from_hub(name, download):
     "Fetch the file of a model from the hub, or find it in the hub's cache."
-    try: return hf_hub_download(name, 'model.safetensors', **download)
-    except (OSError, ValueError) as error:
-        raise LesionsegError(f"{name} is no file, no run folder, and no model that the hub gives "
-                             f"out now ({type(error).__name__}): give '{PACKAGED}', a run folder, "
-                             "a .safetensors file or a name on the hub.") from None
+    owner, *rest = name.split('/')
+    reason = ''
+    if len(rest) == 1 and not Path(owner).is_dir(): # otherwise it was meant as a path
+        try:
+            with _quiet_hub(): return hf_hub_download(name, 'model.safetensors', **download)
+        except (OSError, ValueError) as error: reason = f' ({type(error).__name__})'
+    raise LesionsegError(f"{name} is no file, no run folder, and no model that the hub gives out "
+                         f"now{reason}: give '{PACKAGED}', a run folder, a .safetensors file or "
+                         "a name on the hub, like owner/name.")
