@@ -35,10 +35,18 @@ def _png(fig):
 
 def _base64(content): return base64.b64encode(content).decode()
 
-def _figure(png, caption):
+def _png_address(png): return f'data:image/png;base64,{_base64(png)}'
+
+def _jpeg_address(image):
+    "An `Image` as the address of a JPEG that holds it."
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=90)
+    return f'data:image/jpeg;base64,{_base64(buffer.getvalue())}'
+
+def _figure(address, caption):
     "HTML: a figure with its caption, the image inside."
     caption = html.escape(caption)
-    return (f'<figure><img alt="{caption}" src="data:image/png;base64,{_base64(png)}">'
+    return (f'<figure><img alt="{caption}" src="{address}">'
             f'<figcaption>{caption}</figcaption></figure>')
 
 def _table(table, digits=4):
@@ -94,18 +102,14 @@ _SIDE = 128 # The largest side of the images that the page carries, in pixels
 
 def _code(values): return _base64((255*values).round().byte().numpy().tobytes())
 
-def _jpeg(image):
-    "An image as the address of a JPEG that holds it."
-    buffer = io.BytesIO()
-    Image.fromarray(to_pixels(image)).save(buffer, 'JPEG', quality=90)
-    return f'data:image/jpeg;base64,{_base64(buffer.getvalue())}'
-
 def _samples(images, masks, predictions, ids):
     "What the script needs, as JSON that may stand inside a script element."
     side = min(_SIDE, images.shape[-1])
     def shrink(values): return interpolate(values, (side, side), mode='area')
-    samples = [{'id': id, 'image': _jpeg(image), 'mask': _code(mask[0] > .5), 'probs': []}
-               for id, image, mask in zip(ids, shrink(images), shrink(masks))]
+    samples = []
+    for id, image, mask in zip(ids, shrink(images), shrink(masks)):
+        photo = _jpeg_address(Image.fromarray(to_pixels(image)))
+        samples.append({'id': id, 'image': photo, 'mask': _code(mask[0] > .5), 'probs': []})
     for probs in predictions.values():
         for sample, values in zip(samples, shrink(probs)): sample['probs'].append(_code(values[0]))
     content = {'side': side, 'names': list(predictions), 'samples': samples}
@@ -215,6 +219,8 @@ canvas { width: 12.4rem; height: 12.4rem; background: #888 }
  table { display: table; font-size: 8px; break-inside: avoid } h2, h3 { break-after: avoid } }"""
 
 # %% ../nbs/lib/report.ipynb #4f10d6ba
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
 _READING = """<p><b>IoU</b> and <b>Dice</b> are computed for each image on the mask above one half
 and then averaged, as the ISIC challenges do; empty against empty is 1.
 <b>Soft</b> scores are computed on the probabilities themselves; a perfect outline at probabilities
@@ -239,13 +245,11 @@ _CAPTIONS = {
         'not to be chosen from.'}
 
 # %% ../nbs/lib/report.ipynb #a8bbedac
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title><style>{style}</style></head><body><h1>{title}: a comparison</h1>
-<div class="verdict">{verdict}</div>{viewer}{gallery}{facts}
+{viewer}<div class="verdict">{verdict}</div>{gallery}{facts}
 <h2>The table</h2>{table}<h2>Is the difference real?</h2>{differences}{statistics}
 <h2>Image by image</h2>{scores}<h2>On the way there</h2>{curves}{thresholds}
 <h2>How to read the numbers</h2>{reading}
@@ -253,8 +257,13 @@ _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 
 def _page(runs, table, figures, viewer):
     "The comparison as a page: `figures` holds the bytes of those there are."
-    shown = {name.removesuffix('.png'): _figure(figures[name], caption) if name in figures else ''
-             for name, caption in _CAPTIONS.items()}
+    addresses = {name: _png_address(figures[name]) for name in _CAPTIONS if name in figures}
+    if 'gallery.png' in figures: # photographs: as a JPEG a tenth of the size
+        gallery = Image.open(io.BytesIO(figures['gallery.png'])).convert('RGB')
+        gallery.thumbnail((1600, 10_000))
+        addresses['gallery.png'] = _jpeg_address(gallery)
+    shown = {name.removesuffix('.png'): _figure(addresses[name], caption) if name in addresses
+             else '' for name, caption in _CAPTIONS.items()}
     if shown['thresholds']: shown['thresholds'] = '<h2>The threshold</h2>' + shown['thresholds']
     title = html.escape(' and '.join(dict.fromkeys(run.name for run in runs)))
     first = ['epochs', 'IoU', 'Dice'] # what a narrow window should show

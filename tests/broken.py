@@ -284,7 +284,6 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'lib/release', 'native = native_iou(probs, native_masks(data.root, data.test.ids))',
         'native = iou(probs, masks)'),
     'TTA is not tried': ('lib/release', "('TTA', predict_tta)", "('TTA', predict)"),
-    'ONNX gives logits': ('lib/release', 'torch.nn.Sigmoid()', 'torch.nn.Identity()'),
 
     # ---- widgets
     'a curve counts the threshold itself': (
