@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 
 root = Path(__file__).parent.parent
-MODULES = '''core data transforms metrics model inference training runs comparison plots report
+MODULES = '''core files data transforms metrics model inference training runs comparison plots report
     synthetic download folder release widgets cli'''.split()
 
 

@@ -1,6 +1,7 @@
 "Everything that a notebook of one's own may want: `from lesionseg.all import *`."
 from .core import *
 from .data import *
+from .files import *
 from .transforms import *
 from .metrics import *
 from .model import *

@@ -17,8 +17,8 @@ from PIL import Image
 
 from .comparison import pick_by_rank, score_table, verdict
 from .core import LesionsegError, atomic_write
-from .data import (
-    LesionData, LesionDataset, find_pairs, load_data, load_pixels, native_masks, to_tensors)
+from .data import LesionData, LesionDataset, load_data, to_tensors
+from .files import find_pairs, load_pixels, native_masks
 from .download import download_isic2016
 from .folder import check_threshold, segment_folder
 from .inference import clean_probs, fuse_conv_bn, predict as predict_probs, predict_tta

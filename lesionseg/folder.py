@@ -22,7 +22,7 @@ from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from .core import Images, LesionsegError, Pixels, atomic_write
-from .data import IMAGE_SUFFIXES, read_image
+from .files import IMAGE_SUFFIXES, read_image
 from .inference import (
     clean_probs, compile_for_cpu, fuse_conv_bn, predict, predict_tta, prepare_image)
 from .model import LesionSegmenter

@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .core import Images, LesionsegError, Logits, Masks, Probs
-from .data import _orientation, read_image
+from .files import orientation, read_image
 from .model import Encoder, LesionSegmenter, check_sides, hooks, layers
 
 # %% ../nbs/lib/inference.ipynb #c7c90140
@@ -191,7 +191,7 @@ def _(image: Path, size):
     pixels = read_image(image, size)
     with Image.open(image) as file: # Only the header is read
         width, height = file.size
-        if _orientation(file) > 4: width, height = height, width
+        if orientation(file) > 4: width, height = height, width
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]/255, (height, width)
 
 @_prepare.register

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from .comparison import bootstrap_interval
 from .core import LesionsegError, atomic_write
-from .data import LesionData, native_masks, to_tensors
+from .data import LesionData, to_tensors
+from .files import native_masks
 from .inference import fuse_conv_bn, predict, predict_tta, to_onnx
 from .metrics import dice, iou, native_iou, soft_iou
 from .model import ARCHITECTURE, LesionSegmenter, load_model

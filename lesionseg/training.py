@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from .core import LesionsegError, Logits, Masks, set_seed
-from .data import VALIDATE_ON, LesionDataset
+from .data import LesionDataset, VALIDATE_ON
 from .metrics import iou, soft_iou
 from .model import DECODERS, FREEZING, LesionSegmenter
 from .transforms import augment, downscale

@@ -16,7 +16,8 @@ from IPython.display import display
 from PIL import Image
 
 from .core import Images, LesionsegError, Masks, Pixels, Probs
-from .data import LesionData, LesionDataset, read_image
+from .data import LesionData, LesionDataset
+from .files import read_image
 from .inference import SKIPS, ablate_skips, feature_maps, segment
 from .metrics import iou
 from .model import LesionSegmenter

@@ -22,28 +22,28 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'except ProcessLookupError: return True'),
     'NumPy is not seeded': ('lib/core', 'np.random.seed(seed)', 'np.random.seed(0)'),
 
-    # ---- data
-    'split ignores the seed': ('01_data', "f'{seed}:{id}'.encode()", "f'{id}'.encode()"),
+    # ---- files and data
+    'split ignores the seed': ('lib/files', "f'{seed}:{id}'.encode()", "f'{id}'.encode()"),
     'a part may be empty': (
-        '01_data', 'is_valid[shares.argmin()] = True', 'is_valid[shares.argmin()] = False'),
+        'lib/files', 'is_valid[shares.argmin()] = True', 'is_valid[shares.argmin()] = False'),
     'a mask without an image is passed over': (
-        '01_data', 'if id not in images: raise _missing(masks',
+        'lib/files', 'if id not in images: raise _missing(masks',
         'if not images: raise _missing(masks'),
     'names are compared as they are stored': (
-        '01_data', "unicodedata.normalize('NFC', file.stem)", 'file.stem'),
+        'lib/files', "unicodedata.normalize('NFC', file.stem)", 'file.stem'),
     'the smaller of two values is the lesion': (
-        '01_data', 'lesion = values == high', 'lesion = values == low'),
-    'small masks grow': ('01_data', '(np.asarray(mask) > 127)', '(np.asarray(mask) > 0)'),
+        'lib/files', 'lesion = values == high', 'lesion = values == low'),
+    'small masks grow': ('lib/files', '(np.asarray(mask) > 127)', '(np.asarray(mask) > 0)'),
     'a bomb is decoded': (
-        '01_data', 'if image.width*image.height > MAX_PIXELS', 'if image.width > MAX_PIXELS'),
-    'transparent pixels are read': ('01_data', "getextrema()[0] < 255", "getextrema()[0] < 0"),
+        'lib/files', 'if image.width*image.height > MAX_PIXELS', 'if image.width > MAX_PIXELS'),
+    'transparent pixels are read': ('lib/files', "getextrema()[0] < 255", "getextrema()[0] < 0"),
     '16 bits are cut to 8': (
-        '01_data', '(values >> max(0, high.bit_length() - 8))', '(values & 255)'),
+        'lib/files', '(values >> max(0, high.bit_length() - 8))', '(values & 255)'),
     'a changed file is not seen': (
-        '01_data', '{stat.st_size} {stat.st_mtime_ns}', '{stat.st_size}'),
+        'lib/files', '{stat.st_size} {stat.st_mtime_ns}', '{stat.st_size}'),
     'a damaged cache is used': (
-        '01_data', "if about['crc32'] != _checksum", "if not _checksum"),
-    'old caches stay': ('01_data', 'if stale.stem != path.stem', 'if stale == path'),
+        'lib/files', "if about['crc32'] != _checksum", "if not _checksum"),
+    'old caches stay': ('lib/files', 'if stale.stem != path.stem', 'if stale == path'),
     'a subset forgets where its images are': (
         '01_data', 'rows = self.rows[np.asarray(positions, dtype=int)]',
         'rows = np.asarray(positions, dtype=int)'),

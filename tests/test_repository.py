@@ -94,7 +94,7 @@ def test_no_old_names():
     assert sorted(set(found)) == []
 
 
-ORDER = '''core data metrics model transforms inference training runs comparison plots synthetic
+ORDER = '''core files data metrics model transforms inference training runs comparison plots synthetic
     download folder release report widgets cli'''.split()
 
 
