@@ -14,12 +14,13 @@ from pathlib import Path
 import pandas as pd, torch
 from fastcore.script import Param, call_parse, store_true
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from .comparison import pick_by_rank, score_table, verdict
 from .core import LesionsegError, atomic_write
 from .data import LesionData, LesionDataset, load_data, to_tensors
-from .files import find_pairs, load_pixels, native_masks
 from .download import download_isic2016
+from .files import find_pairs, load_pixels, native_masks
 from .folder import check_threshold, segment_folder
 from .inference import clean_probs, fuse_conv_bn, predict as predict_probs, predict_tta
 from .metrics import iou, native_iou, score_images
@@ -60,12 +61,12 @@ def _check_size(size):
         raise LesionsegError(f"size is {size}: choose a multiple of 32 from 64 on, such as 128.")
 
 # %% ../nbs/lib/cli.ipynb #1468e9ed
-def _data(data, size=128, allow='') -> LesionData:
+def _data(data, size=128, allow='', more=None) -> LesionData:
     "The data set that was asked for; what there is to say about it is said."
     _check_size(size)
     root = _root(data)
     with make_accelerator().main_process_first():
-        loaded = load_data(root or synthetic_dataset(), size, allow=allow)
+        loaded = load_data(root or synthetic_dataset(), size, allow=allow, more=more)
     if not root: loaded.name = 'built-in'
     counts = f"{len(loaded.train)} training and {len(loaded.test)} test images"
     _say(f"Data: {root}\n{textwrap.indent(loaded.summary, '      ')}" if root else
@@ -149,9 +150,10 @@ def train(
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
+    more: str=None, # Folder of another data set, all of whose images are added for training
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
-    data = _data(data, size, allow)
+    data = _data(data, size, allow, more)
     cfg = _config(mode, data, epochs=epochs, batch_size=batch_size, normalize=normalize,
                   augment=augment, validate_on=validate_on, valid_fraction=valid_fraction)
     _tell_weights(weights, data)
@@ -283,11 +285,12 @@ def visualize(
 
 # %% ../nbs/lib/cli.ipynb #08cc3451
 def _reference(data):
-    "The packaged model's scores as a row of the table; none if the images have another size."
+    "The packaged model's scores as a row of the table; it sees the images at its own size."
     model = LesionSegmenter.from_pretrained()
-    if model.size != data.size: return pd.DataFrame()
-    images, masks = to_tensors(data.test)
-    mean = score_images(predict_probs(fuse_conv_bn(model), images), masks, data.test.ids).mean()
+    images, _ = to_tensors(_load_test(data.root, model.size, data.allow))
+    probs = predict_probs(fuse_conv_bn(model), images)
+    probs = interpolate(probs, (data.size, data.size), mode='bilinear', antialias=True)
+    mean = score_images(probs, to_tensors(data.test)[1], data.test.ids).mean()
     names = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
     row = mean[list(names)].rename(names).to_dict()
     return pd.DataFrame(row, index=[(PACKAGED, 'packaged model')])

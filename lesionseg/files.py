@@ -180,19 +180,20 @@ def _half(root, layout, found):
         return LesionsegError(f"{root/wanted.format(word)} is missing although {there.name} "
                               "is there: both are needed.")
 
-def _find_layout(root):
-    "Which layout `root` has, and the folders of its parts."
+def _find_layout(root, needed='train'):
+    "Which layout `root` has, and the folders of its parts; `needed` is the one that must be there."
     if not root.is_dir():
         raise LesionsegError(f"{root} is no folder: give the one that holds train, train_masks, "
                              "test and test_masks.")
     fits = [(layout, found) for layout, found in _fits(root) if found]
-    whole = [fit for fit in fits if all(fit[1].get('train') or fit[1].get('all') or [None])]
+    names = {'train', needed, 'all'}
+    whole = [fit for fit in fits if any(all(fit[1].get(name) or [None]) for name in names)]
     for layout, found in whole or fits:
         error = _half(root, layout, found)
         if error: raise error
         if whole: return layout, found
 
-    if not fits and _unwrap(root) != root: return _find_layout(_unwrap(root))
+    if not fits and _unwrap(root) != root: return _find_layout(_unwrap(root), needed)
     raise LesionsegError(f"{root} has no folder called train: it should hold train and "
                          "train_masks, or images and masks.")
 
@@ -271,10 +272,11 @@ def _summary(layout, parts, how='{}'):
 # %% ../nbs/lib/files.ipynb #f6e92d0c
 def find_files(
     root: str|Path, # The data set's folder, in one of `LAYOUTS`
+    needed: str='train', # 'train', or 'test': is it enough that the test images are there?
 ) -> DatasetFiles:
-    "Recognise the layout, pair the files and split them. Raises `LesionsegError` at the first fault."
+    "Recognise the layout, pair the files, split them. Raises `LesionsegError` at the first fault."
     root = Path(root)
-    layout, folders = _find_layout(root)
+    layout, folders = _find_layout(root, needed)
     parts = dict.fromkeys(PARTS, [])
     left_out = []
     for part, (images, masks) in folders.items():
@@ -298,7 +300,7 @@ def find_pairs(
     split: str='train', # 'train' (with the validation images) or 'test'
 ) -> list[Pair]: # Sorted by id
     "The pairs of a split. Raises `LesionsegError` naming the first file that has no partner."
-    found = find_files(root)
+    found = find_files(root, split)
     return found.train if split == 'train' else found.test
 
 # %% ../nbs/lib/files.ipynb #d54a4012

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from conftest import shell
+
 ROOT = Path(__file__).parent.parent
 BROWSER = os.environ.get('BROWSER_PATH') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
@@ -179,6 +181,37 @@ def test_library(lab, browser, tmp_path):
     live = "train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)"
     try_stop(notebook, live)
     assert notebook.failures() == [] and notebook.complaints == []
+
+
+def test_report(browser, data, tmp_path):
+    "The report of a comparison, opened as a file: slider and sample picker work without a kernel."
+    run = shell('lesionseg_compare', '--data', data, '--out', tmp_path, '--weights', 'none',
+                '--batch_size', '4', '--epochs', '1')
+    assert run.returncode == 0, run.stderr
+    report = tmp_path/'report.html'
+    assert report.stat().st_size < 5_000_000
+
+    page, asked, complaints = browser.new_page(viewport={'width': 1280, 'height': 900}), [], []
+    page.on('request', lambda request: asked.append(request.url))
+    page.on('pageerror', lambda error: complaints.append(str(error)))
+    page.goto(report.as_uri())
+    def text(id): return page.locator(id).inner_text()
+    def drawn(id): return page.locator(id).evaluate('canvas => canvas.toDataURL()')
+
+    page.locator('#threshold').focus()
+    page.keyboard.press('Home')
+    seen = []
+    for _ in range(100):
+        page.keyboard.press('ArrowRight')
+        seen.append((text('#level'), text('#said'), drawn('#outline0')))
+    assert [level for level, _, _ in seen] == [f'{i/100:.2f}' for i in range(1, 101)]
+    assert all(len(set(kind)) > 3 for kind in zip(*seen)) # the score and the outline move along
+    outline, probs = drawn('#outline0'), drawn('#probs0')
+    page.locator('#sample').select_option(index=2)
+    page.wait_for_timeout(200)
+    assert drawn('#outline0') != outline and drawn('#probs0') != probs
+    page.screenshot(path=tmp_path/'report.png', full_page=True)
+    assert complaints == [] and [url for url in asked if not url.startswith(('file:', 'data:'))] == []
 
 
 def test_study(lab, browser, tmp_path):

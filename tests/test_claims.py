@@ -1,0 +1,176 @@
+"""Each number that the texts report is followed to the committed file that it comes from.
+
+`nbs/studies/results/claims.csv` has a row for each: what is claimed, where it is printed, the value
+and its interval as printed there, the file, how it is computed from it, and the command that makes
+the file. The column `how` names a function of this module, then a column, then conditions."""
+import json, re
+from functools import cache
+
+import numpy as np, pandas as pd, pytest
+from scipy import stats
+
+from conftest import ROOT
+from lesionseg.comparison import bootstrap_interval
+
+CLAIMS = pd.read_csv(ROOT/'nbs/studies/results/claims.csv', dtype=str, keep_default_na=False)
+CLAIMS = CLAIMS.to_dict('records')
+ids = [f"{claim['where'].split('/')[-1]}: {claim['claim']}"[:80] for claim in CLAIMS]
+WORDS = {'seventeenth': '17', 'ten minutes': '10', 'half a minute': '0.5'}
+
+
+@cache
+def text_of(path):
+    "What a reader sees: a file's text; of a notebook its prose, and what its cells put out."
+    content = (ROOT/path).read_text()
+    if not path.endswith('.ipynb'): return content
+    cells = json.loads(content)['cells']
+    seen = [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'markdown']
+    for output in (output for cell in cells for output in cell.get('outputs', ())):
+        seen += [''.join(output.get('text', '')), ''.join(output.get('data', {}).get('text/html', ''))]
+        seen += [''.join(output.get('data', {}).get(kind, '')) for kind in ('text/plain', 'text/markdown')]
+    return '\n'.join(seen)
+
+
+@cache
+def tables(pattern):
+    "The files that a pattern means, each as a table."
+    return [pd.read_csv(path) for path in sorted((ROOT/'nbs/studies/results').glob(pattern))]
+
+
+def rows(table, conditions):
+    "The rows for which all conditions (column=value, column!=value) hold."
+    for condition in conditions:
+        column, unequal, value = re.fullmatch(r'(.+?)(!?)=(.+)', condition).groups()
+        is_equal = table[column].astype(str) == value
+        table = table[is_equal != bool(unequal)]
+    assert len(table), f'no row with {conditions}'
+    return table
+
+
+def of_images(files, column, conditions):
+    "The values of each image: a row for an image, a column for a run (or one, where none is named)."
+    parts = [rows(table, conditions).set_index('id') for table in files]
+    keys = ['seed'] if 'seed' in parts[0] else []
+    if not keys: return pd.concat([part[column] for part in parts], axis=1)
+    return parts[0].pivot(columns=keys, values=column)
+
+
+# How a value is computed: (files, column, conditions) → value, or value, low and high.
+
+def mean(files, column, conditions):
+    "Mean over images and runs, and its 95 % bootstrap interval over images."
+    values = of_images(files, column, conditions)
+    return values.mean().mean(), *bootstrap_interval(values.mean(axis=1))
+
+def sd(files, column, conditions):
+    "Standard deviation between the runs."
+    return of_images(files, column, conditions).mean().std()
+
+def lowest(files, column, conditions): return of_images(files, column, conditions).mean().min()
+def highest(files, column, conditions): return of_images(files, column, conditions).mean().max()
+def median(files, column, conditions): return rows(files[0], conditions)[column].median()
+def percent(files, column, conditions): return 100*rows(files[0], conditions)[column].mean()
+def cell(files, column, conditions): return one(rows(files[0], conditions))[column]
+def count(files, column, conditions): return rows(files[0], conditions)[column].count()
+
+def one(table):
+    "The only row of a table."
+    assert len(table) == 1, f'{len(table)} rows instead of one'
+    return table.iloc[0]
+
+def cell_with_interval(files, column, conditions):
+    "A value, and the columns low and high beside it."
+    row = one(rows(files[0], conditions))
+    return row[column], row['low'], row['high']
+
+def minutes(files, column, conditions):
+    "Minutes of training of the first run, in tens."
+    return round(files[0][column].sum()/60, -1)
+
+def paired_gain(files, column, conditions):
+    """Second half of the files minus the first, seed by seed: the mean, and a t interval over seeds.
+
+    The variance has two parts: the seeds (n − 1 degrees of freedom) and the images."""
+    half = len(files)//2
+    first, second = (of_images(part, column, conditions) for part in (files[:half], files[half:]))
+    difference = second.to_numpy() - first.loc[second.index].to_numpy()
+    seeds, images = difference.mean(0), difference.mean(1)
+    error = (seeds.var(ddof=1)/len(seeds) + images.var(ddof=1)/len(images))**.5
+    half_width = stats.t.ppf(.975, len(seeds) - 1)*error
+    return seeds.mean(), seeds.mean() - half_width, seeds.mean() + half_width
+
+def best_epoch_gain(files, column, conditions):
+    "The most that the best epoch has over the last, among the runs."
+    return max(table[column].max() - table[column].iloc[-1] for table in files)
+
+def whole_run(files, column, conditions):
+    "How many times the seconds of a run fit into those of the published loop: median over seeds."
+    table = files[0]
+    end = table[table.change == 'as published'].seconds.max()
+    seconds = rows(table, conditions).groupby('seed').seconds.max()
+    return round(end/seconds.median())
+
+def longest(files, column, conditions):
+    "Median over seeds of the last value of a column that counts up."
+    return rows(files[0], conditions).groupby('seed')[column].max().median()
+
+def lowest_end(files, column, conditions):
+    "The lowest last value among the seeds."
+    return rows(files[0], conditions).groupby('seed')[column].last().min()
+
+def loss(files, column, conditions):
+    "How much less a strategy scores than the tuned recipe: a table with two rows of column names."
+    table = tables_with_two_headers(files[0])
+    return (table['tuned'].mean(axis=1) - table[column].mean(axis=1)).mean()
+
+def tables_with_two_headers(table):
+    "The same table with its first row taken into the column names."
+    strategy = [re.sub(r'\.\d+$', '', name) for name in table.columns[1:]]
+    values = table.iloc[2:, 1:].astype(float)
+    values.columns = pd.MultiIndex.from_arrays([strategy, range(len(strategy))])
+    return values
+
+HOW = {f.__name__: f for f in (
+    mean, sd, lowest, highest, median, percent, cell, count, cell_with_interval, minutes,
+    paired_gain, best_epoch_gain, whole_run, longest, lowest_end, loss)}
+
+
+def computed(claim):
+    "What the file says: value, low and high; the last two may be missing."
+    name, column, *conditions = [word.strip() for word in claim['how'].split(';')]
+    files = tables(claim['file'])
+    assert files, f"{claim['file']} is missing"
+    return np.atleast_1d(HOW[name](files, column, conditions)).tolist()
+
+
+def agrees(printed, number):
+    "Is the printed number this one, rounded to as many digits?"
+    printed = WORDS.get(printed, printed).replace('−', '-')
+    digits = len(printed.partition('.')[2])
+    return abs(float(printed) - number) <= .5*10**-digits + 1e-9
+
+
+@pytest.mark.parametrize('claim', CLAIMS, ids=ids)
+def test_claim(claim):
+    printed = [claim[key] for key in ('value', 'low', 'high') if claim[key]]
+    for text, number in zip(printed, computed(claim), strict=False):
+        assert agrees(text, number), f'{text} is printed, {number:.5f} is computed'
+    for text in printed:
+        pattern = rf'(?<![\d.]){re.escape(text)}(?!\d)'
+        assert re.search(pattern, text_of(claim['where'])), f"{text} is not in {claim['where']}"
+    if claim['low']: assert len(computed(claim)) == 3
+
+
+def changed(printed):
+    "The same number with one added to its last digit."
+    printed = WORDS.get(printed, printed)
+    digits = len(printed.partition('.')[2])
+    return f'{float(printed.replace("−", "-")) + 10**-digits:.{digits}f}'
+
+
+@pytest.mark.parametrize('claim', CLAIMS, ids=ids)
+def test_a_changed_number_is_seen(claim):
+    numbers = dict(zip(('value', 'low', 'high'), computed(claim)))
+    for key, number in numbers.items():
+        if claim[key] and not agrees(claim[key], number): pytest.skip('is wrong as it is')
+        if claim[key]: assert not agrees(changed(claim[key]), number + 1e-6)
