@@ -76,13 +76,17 @@ probs = segment('photo.jpg', model)  # height × width, 0 to 1
 """
 
 # %% ../nbs/lib/release.ipynb #f3e406da
-_ISIC2016 = """These are 846 of the 900 official training images of ISIC 2016, Part 1, and its
-379 test images (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
-licence CC-0. The copy used here had been reduced, the frame squashed: to 256 × 192 pixels for
-training and 240 × 192 for test. "Original resolution" below means the size of these masks. The
-encoder's weights were torchvision's IMAGENET1K_V1, with the statistics of its BatchNorm layers
-estimated anew: the same function."""
-_DATA = {'isic2016': _ISIC2016} # What is known of a data set beyond its numbers
+_ISIC2016 = """Of ISIC 2016, Part 1, 846 of the 900 official training images and all 379 test
+images were used (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
+licence CC-0. The copy had been reduced, the frame squashed: to 256 × 192 pixels for training and
+240 × 192 for test. "Original resolution" below means the size of these masks. The encoder's
+weights were torchvision's IMAGENET1K_V1, with the statistics of its BatchNorm layers estimated
+anew: the same function."""
+_ISIC2017 = """The others are 944 training images of ISIC 2017 (Codella et al., 2018, arXiv
+1710.05006), licence CC-0, reduced likewise: those that are not in ISIC 2016, neither by name nor
+by look. No other copy of ISIC was used, because later years hold test images of 2016."""
+_DATA = { # What is known of a data set beyond its numbers
+    'isic2016': _ISIC2016, 'isic2016+isic2017': f'{_ISIC2016}\n\n{_ISIC2017}'}
 
 _RECIPE = """## Data
 
@@ -98,9 +102,9 @@ The configuration `{mode}`, {epochs} epochs at {size} × {size} pixels, seed {se
 To make it again:
 
 ```bash
-lesionseg_train --mode {mode} --validate_on holdout --valid_fraction {fraction} --seed {seed} \\
-    --out runs/{name}
-lesionseg_release runs/{name} --out weights
+lesionseg_train --mode {mode} --seed {seed} --validate_on holdout --valid_fraction {fraction} \\
+    {flags}--out runs/{name}
+lesionseg_release runs/{name} --name {name} --out weights
 ```
 
 """
@@ -133,6 +137,12 @@ def _table(scores):
             for (predicted, metric), row in scores.iterrows()]
     return '\n'.join(['| metric | mean | interval |', '|---|---|---|', *rows])
 
+def _flags(about):
+    "What else the command has to be told: a size that is not the usual one, and more images."
+    more = about['name'].partition('+')[2]
+    size = '' if about['size'] == 128 else f"--size {about['size']} "
+    return size + (f'--more {more} ' if more else '')
+
 # %% ../nbs/lib/release.ipynb #726a493e
 def pack(
     run: Run, # Finished
@@ -153,7 +163,8 @@ def pack(
         train=about['data']['train']['images'], valid=about['data']['validation']['images'],
         test=about['data']['test']['images'], epochs=cfg.epochs, size=about['data']['size'],
         seed=run.seed, fraction=cfg.valid_fraction, weights=about['encoder_weights'],
-        known=_DATA.get(about['data']['name'], ''), scores=_table(scores))
+        known=_DATA.get(about['data']['name'], ''), flags=_flags(about['data']),
+        scores=_table(scores))
     with atomic_write(folder/'README.md') as temporary: temporary.write_text(card, encoding='utf-8')
     return scores
 
