@@ -120,8 +120,8 @@ BROKEN = { # name: notebook, what is there, what is put in its place
 
     # ---- inference
     'flips are not undone': (
-        'lib/inference', 'predict(model, images.flip(axes)).flip(axes)',
-        'predict(model, images.flip(axes))'),
+        'lib/inference', 'predict(model, images.flip(axes), bf16=bf16).flip(axes)',
+        'predict(model, images.flip(axes), bf16=bf16)'),
     'turns are not undone': ('lib/inference', 'over_flips(images.mT).mT', 'over_flips(images.mT)'),
     'merged without statistics': (
         'lib/inference', 'fuse_conv_bn_eval(layer[i-1], layer[i], ',
@@ -154,7 +154,8 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         '04_training', 'done*batches - 1 if done', '(done - 1)*batches - 1 if done > 1'),
     'no weight decay': ('04_training', 'weight_decay=cfg.weight_decay,', 'weight_decay=0.,'),
     'nothing is augmented': ('04_training', 'augment if cfg.augment else None', 'None'),
-    'training images in order': ('04_training', 'shuffle=True', 'shuffle=False'),
+    'training images in order': (
+        '04_training', 'shuffle=True, generator', 'shuffle=False, generator'),
     'low resolution for an epoch too long': (
         '04_training', 'epoch <= cfg.low_res_fraction*cfg.epochs',
         'epoch <= cfg.low_res_fraction*cfg.epochs + 1'),
