@@ -8,7 +8,7 @@ import nbformat
 
 root = Path(__file__).parent.parent
 MODULES = '''core files data transforms metrics model inference training runs comparison plots report
-    synthetic download folder release widgets cli'''.split()
+    synthetic download folder release widgets exercises cli'''.split()
 
 
 def clean(nb):

@@ -15,3 +15,4 @@ from .synthetic import *
 from .folder import *
 from .release import *
 from .widgets import *
+from .exercises import *

@@ -55,6 +55,10 @@ def _root(data):
     "The folder that was asked for; None: the built-in images."
     return data or os.environ.get('LESIONSEG_DATA')
 
+def _built_in():
+    "The folder of the built-in images; sixty test images would be too few to decide."
+    return synthetic_dataset(n_test=120)
+
 def _check_size(size):
     "Raise `LesionsegError` for a size that the network cannot take."
     if size < 64 or size % 32:
@@ -66,7 +70,7 @@ def _data(data, size=128, allow='', more=None) -> LesionData:
     _check_size(size)
     root = _root(data)
     with make_accelerator().main_process_first():
-        loaded = load_data(root or synthetic_dataset(), size, allow=allow, more=more)
+        loaded = load_data(root or _built_in(), size, allow=allow, more=more)
     if not root: loaded.name = 'built-in'
     counts = f"{len(loaded.train)} training and {len(loaded.test)} test images"
     _say(f"Data: {root}\n{textwrap.indent(loaded.summary, '      ')}" if root else
@@ -196,7 +200,7 @@ def _check_data(path, data, root, allow):
 
 def _test_images(models, data, size, allow):
     "The folder and test images for some models by path; the size is the first one's own."
-    root = _root(data) or synthetic_dataset()
+    root = _root(data) or _built_in()
     own = [model.size for model in models.values()]
     size = size or own[0]
     _check_size(size)
@@ -406,7 +410,7 @@ def release(
 ):
     "Pack a run for others: small weights, scores on the test images, a model card."
     run = Run(run)
-    _check_data(run.path, data, _root(data) or synthetic_dataset(), allow)
+    _check_data(run.path, data, _root(data) or _built_in(), allow)
     made_on = run.config['data']
     scores = pack(run, _data(data, made_on['size'], allow), out, name or made_on['name'])
     print(f"{scores.round(4).to_string()}\nEverything is in {out}; read README.md first.")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EXERCISES', 'QUIZZES', 'Exercise', 'check', 'Question', 'Quiz', 'quiz']
 
-# %% ../nbs/lib/exercises.ipynb #dd5355bf
+# %% ../nbs/lib/exercises.ipynb #1ae977e2
 import html
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .core import LesionsegError
 
-# %% ../nbs/lib/exercises.ipynb #f89008d5
+# %% ../nbs/lib/exercises.ipynb #be153523
 @dataclass(frozen=True)
 class Exercise:
     "What `check` knows of an exercise."
@@ -31,18 +31,26 @@ def check(
 ) -> bool: # Is it right?
     "Print `Right.`, or `Not yet` and a hint. Raises `LesionsegError` for a name that is unknown."
     if name not in EXERCISES:
-        raise LesionsegError(f"There is no exercise '{name}': choose one of {', '.join(EXERCISES)}.")
+        names = ', '.join(EXERCISES)
+        raise LesionsegError(f"There is no exercise '{name}': choose one of {names}.")
     exercise = EXERCISES[name]
+    returned = []
+    def noted(*inputs):
+        returned[:] = [answer(*inputs)]
+        return returned[0]
+
     failed = ''
-    try: right = answer is not ... and bool(exercise.test(answer))
+    try: right = answer is not ... and bool(exercise.test(noted if callable(answer) else answer))
     except Exception as error:
         right = False
-        if callable(answer): failed = f'the function ended in {type(error).__name__}. '
+        unfinished = returned and (returned[0] is None or returned[0] is ...)
+        if callable(answer) and not unfinished:
+            failed = f'The function ended in {type(error).__name__}. '
 
     print('Right.' if right else f'Not yet: {failed}{exercise.hint}')
     return right
 
-# %% ../nbs/lib/exercises.ipynb #25448109
+# %% ../nbs/lib/exercises.ipynb #0a24bf7f
 def _near(truth, eps=.006):
     "A test for numbers: right if none is farther than `eps` from the truth."
     def test(answer):
@@ -56,7 +64,7 @@ def _words(*truth, ordered=True):
     def test(answer): return arrange(word.lower() for word in answer) == arrange(truth)
     return test
 
-# %% ../nbs/lib/exercises.ipynb #25027474
+# %% ../nbs/lib/exercises.ipynb #cd125112
 def _exercise(name, hint):
     "Makes the function below it the test of an exercise."
     def register(test):
@@ -71,28 +79,37 @@ def _agree(given, expected, eps=1e-5):
     given, expected = np.asarray(given, dtype=float), np.asarray(expected, dtype=float)
     return given.shape == expected.shape and bool((abs(given - expected) <= eps).all())
 
-# %% ../nbs/lib/exercises.ipynb #c468c180
+# %% ../nbs/lib/exercises.ipynb #23f59fc8
 EXERCISES['data 1'] = Exercise(
-    _near(7, 0), 'sort both lists and write down the first six pairs. From which one on do they '
+    _near(7, 0), 'Sort both lists and write down the first six pairs. From which one on do they '
     'differ, and how many pairs are there in all?')
 
-@_exercise('data 2', 'a mask on disk holds 255 on the lesion and not 1: compare before you average.')
+@_exercise('data 2', 'A mask on disk holds 255 on the lesion, not 1: compare before you average.')
 def _lesion_share(share):
     masks = [np.zeros((4, 6), np.uint8), np.full((3, 3), 255, np.uint8),
              np.array([[255, 0, 0, 0, 255], [0, 0, 0, 0, 255]], np.uint8)]
     return _agree([float(share(mask)) for mask in masks], [0, 1, .3])
 
-@_exercise('data 3', 'width is the last axis, and what happens to the image happens to the mask.')
+@_exercise('data 3', 'Width is the last axis, and what happens to the image happens to the mask.')
 def _flip(flip):
-    image, mask = torch.rand(3, 4, 6), torch.rand(1, 4, 6).round()
+    image = torch.arange(72.).view(3, 4, 6)
+    mask = (image[:1] > 10).float()
     return _agree(flip(image.clone(), mask.clone()), (image.flip(2), mask.flip(2)))
 
-# %% ../nbs/lib/exercises.ipynb #9199d3e7
+@_exercise('data 4', 'Two things change: the axis of the colors goes to the front (`permute` moves '
+           'axes, `reshape` only cuts the row of numbers anew), and 255 becomes 1.')
+def _to_tensor(to_tensor):
+    pixels = np.arange(4*6*3, dtype=np.uint8).reshape(4, 6, 3)*3
+    tensors = [to_tensor(pixels), to_tensor(pixels[1:])]
+    expected = [array.transpose(2, 0, 1)/255 for array in (pixels, pixels[1:])]
+    return _agree(tensors, expected) and all(x.dtype == torch.float32 for x in tensors)
+
+# %% ../nbs/lib/exercises.ipynb #45546c80
 EXERCISES['metrics 1'] = Exercise(
-    _near([1/2, 2/3]), 'give the lesion the area 1. How large are the overlap, the union, and the '
+    _near([1/2, 2/3]), 'Give the lesion the area 1. How large are the overlap, the union, and the '
     'sum of both areas?')
 
-@_exercise('metrics 2', 'twice the overlap over the sum of the two areas; and think of empty masks.')
+@_exercise('metrics 2', 'Twice the overlap over the sum of both areas; and think of empty masks.')
 def _my_dice(dice):
     empty = np.zeros((4, 4), bool)
     half, corner = empty.copy(), empty.copy()
@@ -103,25 +120,33 @@ def _my_dice(dice):
         return _agree([float(dice(*pair)) for pair in pairs], [2/3, 2/3, 0, 1, 1])
 
 EXERCISES['metrics 3'] = Exercise(
-    _near(8/9), 'of a single image, Dice is 2J/(1 + J), where J is its IoU.')
+    _near(.93), '`soft` holds the scores and `sure` the probabilities: look for the first score '
+    'above 0.7239.')
+EXERCISES['metrics 4'] = Exercise(
+    _near([1.4/3, 100/130], .005), 'Per image: three fractions, then their mean. Pooled: one '
+    'fraction, of the two sums. The image with no intersection counts too.')
 
-# %% ../nbs/lib/exercises.ipynb #347021eb
+# %% ../nbs/lib/exercises.ipynb #b37007db
 EXERCISES['model 1'] = Exercise(
-    _near(32*64*9 + 64, 0), 'each output channel has a kernel of its own over all input channels, '
+    _near(32*64*9 + 64, 0), 'Each output channel has a kernel of its own over all input channels, '
     'and one bias.')
 EXERCISES['model 2'] = Exercise(
-    _near(32*9 + 32*64, 0), 'depthwise, each of the 32 channels has one kernel of 3 × 3; pointwise, '
+    _near(32*9 + 32*64, 0), 'Depthwise, each of 32 channels has one kernel of 3 × 3; pointwise, '
     'each of the 64 outputs has one number for each of the 32 channels. Add the two.')
 
-@_exercise('model 3', 'a kernel of side k adds k − 1 steps, and a step grows with every stride '
+EXERCISES['model 4'] = Exercise(
+    _near(.836), "`steps.loc['block 1':'block 2', 'parameters']` holds the two numbers; divide "
+    'their sum by that of the decoder, not of the network.')
+
+@_exercise('model 3', 'A kernel of side k adds k − 1 steps, and a step grows with every stride '
            'before it.')
 def _receptive_field(side):
     towers = [(3, 1)], [(3, 1), (3, 1)], [(3, 2), (3, 1)], [(3, 2), (3, 2), (5, 1), (1, 2)]
     return _agree([side(tower) for tower in towers], [3, 5, 7, 23])
 
-# %% ../nbs/lib/exercises.ipynb #aa38cad0
+# %% ../nbs/lib/exercises.ipynb #7f764878
 EXERCISES['training 1'] = Exercise(
-    _near(800, 0), 'how many batches of 45 are 720 images? That many steps an epoch.')
+    _near(800, 0), 'How many batches of 45 are 720 images? That many steps an epoch.')
 
 def _two_steps(step):
     "The losses and the weights of a tiny network after two training steps."
@@ -129,7 +154,7 @@ def _two_steps(step):
     model = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Dropout2d(.5)).eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=.5)
     images, masks = torch.rand(8, 3, 4, 4), torch.rand(8, 1, 4, 4).round()
-    losses = [float(step(model, images, masks, optimizer)) for _ in range(2)]
+    losses = [torch.as_tensor(step(model, images, masks, optimizer)).item() for _ in range(2)]
     return losses, model[0].weight.detach()
 
 def _step(model, images, masks, optimizer):
@@ -141,29 +166,29 @@ def _step(model, images, masks, optimizer):
     optimizer.zero_grad()
     return loss.item()
 
-@_exercise('training 2', 'five things: training mode, forward and loss, backward, step, and '
+@_exercise('training 2', 'Five things: training mode, forward and loss, backward, step, and '
            'gradients back to zero; and return the loss.')
 def _training_step(step):
     with torch.random.fork_rng(devices=[]):
         return _agree(_two_steps(step), _two_steps(_step))
 
-# %% ../nbs/lib/exercises.ipynb #62d08e21
+# %% ../nbs/lib/exercises.ipynb #d374758a
 EXERCISES['training 3'] = Exercise(
-    _words('underfitting', 'overfitting', 'fine'), 'is the training loss still high? Is the '
+    _words('underfitting', 'overfitting', 'fine'), 'Is the training loss still high? Is the '
     'validation loss rising while the training loss falls? One word for each run, in this order.')
 
-@_exercise('training 4', 'keep the best loss so far and its epoch; stop when that epoch is '
+@_exercise('training 4', 'Keep the best loss so far and its epoch; stop when that epoch is '
            '`patience` epochs ago.')
 def _stop_at(stop_at):
     falling, bumpy = [.5, .4, .3, .2], [.5, .4, .45, .44, .43, .39, .41, .42, .43]
     found = [stop_at(falling, 2), stop_at(bumpy, 3), stop_at(bumpy, 2), stop_at(bumpy, 4)]
     return found == [None, 5, 4, None]
 
-# %% ../nbs/lib/exercises.ipynb #73e30346
+# %% ../nbs/lib/exercises.ipynb #c5f4b09c
 EXERCISES['comparison 1'] = Exercise(
-    _near(24, 0), '`gain` is fine-tuning minus feature extraction: which values are you looking for?')
+    _near(24, 0), '`gain` is fine-tuning minus feature extraction: what do you look for?')
 
-@_exercise('comparison 2', 'draw as many values as there are, with replacement; take the mean; '
+@_exercise('comparison 2', 'Draw as many values as there are, with replacement; take the mean; '
            'repeat; then the 2.5 % and 97.5 % quantiles of the means.')
 def _my_interval(interval):
     values = np.random.default_rng(1).normal(.8, .1, 200).clip(0, 1)
@@ -172,38 +197,38 @@ def _my_interval(interval):
     return abs(low - values.mean() + half) < .2*half and abs(high - values.mean() - half) < .2*half
 
 EXERCISES['comparison 3'] = Exercise(
-    _near(20/32, .001), 'count those of the 32 sums that are at least as far from 0 as 5 is, on '
+    _near(20/32, .001), 'Count those of the 32 sums that are at least as far from 0 as 5 is, on '
     'either side.')
 
-@_exercise('comparison 4', 'what does an interval that holds 0 say? And what, if all of it is below 0?')
+@_exercise('comparison 4', 'What does an interval say that holds 0? And one that is below 0?')
 def _which_is_better(better):
     intervals = (-.02, .01), (.01, .03), (-.04, -.01), (-.001, .2)
     expected = ['undecided', 'second', 'first', 'undecided']
     return [better(*interval) for interval in intervals] == expected
 
-# %% ../nbs/lib/exercises.ipynb #5b771d6d
+# %% ../nbs/lib/exercises.ipynb #4c411d12
 EXERCISES['which_iou 1'] = Exercise(
-    _words('soft', 'native', ordered=False), 'which of them look at the size of a probability, and '
+    _words('soft', 'native', ordered=False), 'Which of them look at the size of a probability, and '
     'not only on which side of one half it lies? Resizing looks, too.')
 EXERCISES['what_is_frozen 1'] = Exercise(
-    _near(1_526_080, 0), 'none in epoch 1, then two layers more in each epoch, from the bottleneck '
+    _near(1_526_080, 0), 'None in epoch 1, then two layers more in each epoch, from the bottleneck '
     'on: add up the parameters of these features.')
 EXERCISES['is_it_real 1'] = Exercise(
-    _near(.012*(2/3)**.5, .00006), 'the variance of a mean of three is a third of the variance, and '
-    'the variances of two means add up.')
+    _near(.012*(2/3)**.5, .00006), 'The variance of a mean of three is a third of the variance; '
+    'and the variances of two means add up.')
 EXERCISES['threshold 1'] = Exercise(
-    _words('soft iou', 'calibration error', ordered=False), 'does a doubled logit change its sign? '
+    _words('soft iou', 'calibration error', ordered=False), 'Does a doubled logit change its sign? '
     'And its probability?')
 EXERCISES['speed 1'] = Exercise(
-    _near(1/.7), 'the new time is the part that stays, plus half of the part that is halved.')
+    _near(1/.7), 'The new time is the part that stays, plus half of the part that is halved.')
 EXERCISES['resolution 1'] = Exercise(
-    _near([.75, 4]), 'the cost of a convolution grows with the number of pixels, height × width.')
+    _near([.75, 4]), 'The cost of a convolution grows with the number of pixels, height × width.')
 EXERCISES['where_it_fails 1'] = Exercise(
-    _words('area', 'border contact', ordered=False), 'which of the four need the mask alone, and '
+    _words('area', 'border contact', ordered=False), 'Which of the four need the mask alone, and '
     'not a single color of the image?')
 
-# %% ../nbs/lib/exercises.ipynb #cb6bd3aa
-@_exercise('explore 1', 'score every threshold, and return the threshold of the best score, not '
+# %% ../nbs/lib/exercises.ipynb #7fd6d066
+@_exercise('explore 1', 'Score every threshold, and return the threshold of the best score, not '
            'the score.')
 def _best_threshold(best):
     def iou(probs, mask, threshold):
@@ -218,15 +243,15 @@ def _best_threshold(best):
         found.append(iou(probs, mask, float(best(probs, mask))) > top - .01)
     return all(found)
 
-@_exercise('tuned_recipe 1', 'mirror the image, segment it, mirror the answer back, and only then '
+@_exercise('tuned_recipe 1', 'Mirror the image, segment it, mirror the answer back, and only then '
            'take the mean.')
 def _flip_tta(tta):
     ramp = torch.linspace(0, 1, 6)
     def model(images): return images[:, :1]*ramp
-    images = torch.rand(2, 3, 4, 6)
+    images = torch.arange(144.).view(2, 3, 4, 6)/144
     return _agree(tta(model, images), (model(images) + model(images.flip(3)).flip(3))/2)
 
-# %% ../nbs/lib/exercises.ipynb #3c863db0
+# %% ../nbs/lib/exercises.ipynb #33a515f5
 @dataclass(frozen=True)
 class Question:
     "A question with one right answer among several."
@@ -247,7 +272,7 @@ class Question:
         if choice is None: return ''
         return f'Right. {self.reason}' if choice == self.right else f'Not yet. {self.hint}'
 
-# %% ../nbs/lib/exercises.ipynb #f17e1cb6
+# %% ../nbs/lib/exercises.ipynb #3858af64
 class Quiz:
     "Questions that show themselves: live in Jupyter, and as folded text elsewhere."
     def __init__(self,
@@ -286,7 +311,7 @@ class Quiz:
         try: return self.widget()._repr_mimebundle_(**kwargs) | text
         except ImportError: return text
 
-# %% ../nbs/lib/exercises.ipynb #8c748bbd
+# %% ../nbs/lib/exercises.ipynb #f1621368
 QUIZZES: dict[str, list[Question]] = {} # By chapter
 
 def quiz(
@@ -297,138 +322,111 @@ def quiz(
         raise LesionsegError(f"There is no quiz '{name}': choose one of {', '.join(QUIZZES)}.")
     return Quiz(QUIZZES[name])
 
-# %% ../nbs/lib/exercises.ipynb #f89b6cb0
+# %% ../nbs/lib/exercises.ipynb #8080f305
 QUIZZES['data'] = [
-    Question(
-        'What is a mask?',
-        'an image with a class for each pixel',
-        ('a box around the lesion', 'the name of the disease', 'a smaller copy of the image'),
-        'Segmentation is classification, pixel by pixel.',
-        'How many numbers does it take to say where a lesion is, to the pixel?'),
-    Question(
-        'Two folders hold images and masks. How are they paired?',
-        'by the id in both names',
-        ('by date', 'by their position in the sorted list', 'by size'),
-        'One missing file would shift every pair behind it.',
-        'What happens if a single file is missing?'),
-    Question(
-        'How is a mask resized?',
-        'by its nearest pixel, or with a threshold afterwards',
-        ('like the image, and left as it is', 'not at all'),
-        'Interpolation leaves gray pixels on the edge, and gray is no class.',
-        'Which values may a mask hold afterwards?'),
-    Question(
-        'An image is turned by a quarter for training. What about its mask?',
-        'it is turned by a quarter too',
-        ('it is thresholded again', 'it stays as it is'),
-        'Each pixel must keep its class.',
-        'Does the mask still lie on the lesion?')]
+    Question('What does a 1 (on disk 255) in a mask say?',
+        'the pixel belongs to the lesion, as the expert drew it',
+        ('the pixel is dark', 'the lesion is malignant'),
+        'A mask says where the lesion is, not what it is.',
+        'Who made the mask, and what was asked?'),
+    Question('Why are image and mask paired by id?',
+        'one missing file would shift every later pair, without an error',
+        ('sorting files is slow', 'ids are shorter'),
+        'Position only works as long as nothing is missing.',
+        'What happens if one file is missing?'),
+    Question('A mask is resized bilinearly. What goes wrong?',
+        'it gets values between 0 and 1 at the edge', ('it becomes larger', 'nothing'),
+        'Interpolation mixes neighbors: the edge turns gray, and is neither lesion nor skin.',
+        'Which values lie between skin and lesion?'),
+    Question('The augmentation turns an image by 90 degrees. What happens to the mask?',
+        'it is turned by the same angle', ('it stays as it is', 'it is made anew by the expert'),
+        'What moves the image must move the mask; what only changes colors must not.',
+        'Does the mask still lie on the lesion?'),
+    Question('What are validation images for?', 'to choose on (epoch, threshold, learning rate)',
+        ('to learn from', 'to report the final score'),
+        'The test images answer one question, once.',
+        'Which images may be looked at again and again?')]
 
-# %% ../nbs/lib/exercises.ipynb #bac2b34f
+# %% ../nbs/lib/exercises.ipynb #1b861301
 QUIZZES['metrics'] = [
-    Question(
-        'A lesion fills 5 % of an image, and nothing is predicted. How accurate is that?',
-        '95 % of the pixels',
-        ('0 %', '5 % of the pixels', '50 %'),
-        'The skin is right. Its IoU is 0, which is why accuracy is not used here.',
+    Question('Which of the two is never the smaller one?', 'Dice',
+        ('IoU', 'it depends on the image'), 'Dice = 2 IoU/(1 + IoU), which is at least IoU.',
+        'Work both out for an overlap of one half.'),
+    Question('A lesion fills a tenth of the frame and the model finds nothing. Its accuracy is',
+        '0.9', ('0', '0.5'), 'Nine of ten pixels are skin, and those are right.',
         'Which pixels did it get right?'),
-    Question(
-        'Which of the two is higher, for the same image?',
-        'Dice',
-        ('IoU', 'it depends on the image'),
-        'D = 2J/(1 + J), which is at least J; they meet at 0 and at 1.',
-        'Work out both for a J of one half.'),
-    Question(
-        'What does a soft score measure besides the outline?',
-        'how sure the model is',
-        ('how large the lesion is', 'how sharp the image is'),
-        'A perfect outline with probabilities of 0.9 and 0.1 scores well below 1.',
-        'Think of a perfect outline, drawn with probabilities of 0.6.'),
-    Question(
-        'Pooling all pixels of a data set before dividing gives most weight to',
-        'large lesions',
-        ('all images alike', 'small lesions'),
-        'They bring most of the pixels. The mean over images weighs all alike.',
-        'Which images bring most pixels to the sums?')]
+    Question('What is the IoU of an empty prediction against an empty mask here?', '1',
+        ('0', 'not a number'),
+        'Nothing to find and nothing found is a perfect answer, as in the scorer of the ISIC '
+        'challenges.', 'Was anything wrong with the prediction?'),
+    Question('A pooled IoU (micro average) is ruled by', 'the large lesions',
+        ('the small lesions', 'each image alike'),
+        'It counts pixels, and large lesions have more of them.',
+        'Which images bring the most pixels to the sums?'),
+    Question('One wrong speck far from the lesion moves most', 'the Hausdorff distance',
+        ('HD95', 'the IoU'), 'The maximum follows a single pixel; the 95th percentile does not.',
+        'Which of them is decided by a single pixel?')]
 
-# %% ../nbs/lib/exercises.ipynb #26ffcf21
+# %% ../nbs/lib/exercises.ipynb #b96dbe81
 QUIZZES['model'] = [
-    Question(
-        'Why does a decoder need skip connections?',
-        'the bottleneck has lost where things are',
-        ('they make training possible on a CPU', 'they replace BatchNorm'),
-        'A grid of 4 × 4 cannot say where an edge is, to the pixel; the skips can.',
+    Question('Why does an encoder-decoder without skip connections blur the edge?',
+        'its bottleneck has few places, each for a whole square of pixels',
+        ('it has too few channels', 'it was not trained on ImageNet'),
+        'Where the edge runs inside the square is hardly kept.',
         'How large is the bottleneck, and what can it not say?'),
+    Question('What does a skip connection of a U-Net do?',
+        'it hands early feature maps to the decoder, laid beside its own',
+        ('it adds the input to the output of a layer', 'it skips hard images'),
+        'Concatenated, not added; adding is what a residual connection does.',
+        'Are the two added, or put side by side?'),
+    Question('A depthwise convolution has', 'one kernel for each channel',
+        ('one kernel for all channels', 'kernels of 1 × 1'),
+        'Mixing the channels is left to the pointwise 1 × 1 convolution after it.',
+        'What does it leave to the 1 × 1 convolution after it?'),
     Question(
-        'What does BatchNorm do in evaluation mode?',
-        'it uses its running statistics',
-        ('it does nothing', 'it uses the statistics of the batch'),
-        'So the answer for an image does not depend on its neighbors in the batch.',
-        'Should the mask of an image depend on the other images of its batch?'),
-    Question(
-        'Why is a depthwise separable convolution cheap?',
-        'space and channels are mixed one after the other',
-        ('it has no weights', 'it looks at every second pixel'),
-        'A kernel for each channel, then a 1 × 1 convolution: far fewer products.',
-        'Which two things does an ordinary convolution mix at once?'),
-    Question(
-        'requires_grad = False in the encoder, and model.train(). What still changes?',
-        'the running statistics of BatchNorm',
-        ('nothing', 'the weights of the encoder'),
-        'They are no parameters; they follow the images in training mode.',
-        'Not everything in a layer is a parameter.')]
+        'requires_grad = False for all weights of the encoder, then model.train(). What still '
+        'changes in the encoder?', "BatchNorm's running mean and variance",
+        ('nothing', 'the first layer'),
+        'Running statistics are no parameters: they follow every batch in training mode.',
+        'Not everything that a layer keeps is a parameter.'),
+    Question('The network returns logits. A logit of 0 is a probability of', '0.5', ('0', '1'),
+        'The sigmoid of 0 is one half.', 'Put 0 into 1/(1 + exp(−x)).')]
 
-# %% ../nbs/lib/exercises.ipynb #9896800f
+# %% ../nbs/lib/exercises.ipynb #168e974d
 QUIZZES['training'] = [
-    Question(
-        'What does loss.backward() do?',
-        'it computes the gradients',
+    Question('What does loss.backward() do?', 'it computes the gradients',
         ('it changes the weights', 'it sets the gradients to zero', 'it undoes the last step'),
         'The optimizer changes the weights, with step().',
         'Which line of the loop changes the weights?'),
-    Question(
-        'The training loss falls and the validation loss rises. What is this called?',
-        'overfitting',
-        ('convergence', 'leakage', 'underfitting'),
+    Question('The training loss falls and the validation loss rises. What is this called?',
+        'overfitting', ('convergence', 'leakage', 'underfitting'),
         'The network learns its training images by heart.',
         'On which images does it get better, and on which worse?'),
-    Question(
-        'Why is model.eval() called before validation?',
+    Question('Why is model.eval() called before validation?',
         'dropout goes off, and BatchNorm uses running statistics',
         ('it frees memory', 'it switches gradients off'),
         'Gradients are switched off by torch.no_grad(), which is another matter.',
         'Which layers behave differently in the two modes?'),
-    Question(
-        'The loss jumps up and down and does not fall. What do you try first?',
-        'a lower learning rate',
-        ('a larger network', 'more epochs'),
-        'Steps that are too long overshoot the minimum.',
-        'How long are the steps?')]
+    Question('The loss jumps up and down and does not fall. What do you try first?',
+        'a lower learning rate', ('a larger network', 'more epochs'),
+        'Steps that are too long overshoot the minimum.', 'How long are the steps?')]
 
-# %% ../nbs/lib/exercises.ipynb #016c5b16
+# %% ../nbs/lib/exercises.ipynb #3da29199
 QUIZZES['comparison'] = [
-    Question(
-        'A threshold was chosen because it is best on the test images. What is its score?',
-        'too good',
-        ('fair, for a threshold is no weight', 'too low'),
+    Question('A threshold was chosen because it is best on the test images. What is its score?',
+        'too good', ('fair, for a threshold is no weight', 'too low'),
         'Whatever is chosen on images must be scored on others.',
         'Would it be the best on other images, too?'),
-    Question(
-        'Why are two strategies compared on the same images?',
+    Question('Why are two strategies compared on the same images?',
         'what makes an image hard cancels in the difference',
         ('it is faster', 'the test set becomes larger'),
         'The difference varies much less than either score.',
         'What do the scores of one image by two models have in common?'),
-    Question(
-        'A 95 % interval of a difference runs from −0.01 to 0.03. What may be said?',
-        'this experiment does not decide',
-        ('the second is better', 'they are equal'),
+    Question('A 95 % interval of a difference runs from −0.01 to 0.03. What may be said?',
+        'this experiment does not decide', ('the second is better', 'they are equal'),
         'Zero lies inside; so do differences that would matter.',
         'Which differences does the interval allow?'),
-    Question(
-        'The same lesion was photographed twice; one image is in train, one in test. What is '
-        'this?',
-        'leakage',
-        ('augmentation', 'cross-validation'),
+    Question('The same lesion was photographed twice; one image is in train, one in test. What is '
+        'this?', 'leakage', ('augmentation', 'cross-validation'),
         'The test score is too good: part of the test was seen in training.',
         'What has the network seen before the test?')]

@@ -15,7 +15,7 @@ from lesionseg.comparison import bootstrap_interval
 CLAIMS = pd.read_csv(ROOT/'nbs/studies/results/claims.csv', dtype=str, keep_default_na=False)
 CLAIMS = CLAIMS.to_dict('records')
 ids = [f"{claim['where'].split('/')[-1]}: {claim['claim']}"[:80] for claim in CLAIMS]
-WORDS = {'seventeenth': '17', 'ten minutes': '10', 'half a minute': '0.5'}
+WORDS = {'seventeenth': '17', 'ten minutes': '10'}
 
 
 @cache
@@ -70,6 +70,7 @@ def lowest(files, column, conditions): return of_images(files, column, condition
 def highest(files, column, conditions): return of_images(files, column, conditions).mean().max()
 def median(files, column, conditions): return rows(files[0], conditions)[column].median()
 def percent(files, column, conditions): return 100*rows(files[0], conditions)[column].mean()
+def average(files, column, conditions): return rows(files[0], conditions)[column].mean()
 def cell(files, column, conditions): return one(rows(files[0], conditions))[column]
 def count(files, column, conditions): return rows(files[0], conditions)[column].count()
 
@@ -118,21 +119,38 @@ def lowest_end(files, column, conditions):
     "The lowest last value among the seeds."
     return rows(files[0], conditions).groupby('seed')[column].last().min()
 
+MARKS = {'iou': .823, 'soft_iou': .724}
+
+def reached(files, column, conditions):
+    "The mark of a metric, if every seed ends above it."
+    return MARKS[column] if lowest_end(files, column, conditions) > MARKS[column] else np.nan
+
 def loss(files, column, conditions):
     "How much less a strategy scores than the tuned recipe: a table with two rows of column names."
     table = tables_with_two_headers(files[0])
     return (table['tuned'].mean(axis=1) - table[column].mean(axis=1)).mean()
 
+def calibration(files, column, conditions):
+    "Expected calibration error, over all pixels or over those from 0.1 to 0.9."
+    table = rows(files[0], conditions)
+    if column == 'undecided': table = table[table.bin.between(1, 8)]
+    gap = (table.probability - table.frequency).abs()
+    return (gap*table['share']).sum()/table['share'].sum()
+
 def tables_with_two_headers(table):
     "The same table with its first row taken into the column names."
-    strategy = [re.sub(r'\.\d+$', '', name) for name in table.columns[1:]]
+    names = list(table.columns[1:]) # pandas adds .1, .2, … to a name that it has seen
+    strategy = [re.sub(r'\.\d+$', '', name) for name in names]
+    strategy = [short if short in names else name for short, name in zip(strategy, names)]
     values = table.iloc[2:, 1:].astype(float)
     values.columns = pd.MultiIndex.from_arrays([strategy, range(len(strategy))])
     return values
 
 HOW = {f.__name__: f for f in (
-    mean, sd, lowest, highest, median, percent, cell, count, cell_with_interval, minutes,
-    paired_gain, best_epoch_gain, whole_run, longest, lowest_end, loss)}
+    mean, sd, lowest, highest, average, median, percent, cell, count, cell_with_interval,
+    minutes,
+    paired_gain, best_epoch_gain, whole_run, longest, lowest_end, reached, loss,
+    calibration)}
 
 
 def computed(claim):

@@ -95,7 +95,7 @@ def test_no_old_names():
 
 
 ORDER = '''core files data metrics model transforms inference training runs comparison plots synthetic
-    download folder release report widgets cli'''.split()
+    download folder release report widgets exercises cli'''.split()
 
 
 def test_imports_point_one_way():
