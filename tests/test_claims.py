@@ -130,6 +130,13 @@ def loss(files, column, conditions):
     table = tables_with_two_headers(files[0])
     return (table['tuned'].mean(axis=1) - table[column].mean(axis=1)).mean()
 
+def count_below(files, column, conditions): return (files[0][column] <= float(conditions[0])).sum()
+
+def where_drawn_twice(files, column, conditions):
+    "Mean over the test images that two people or more have drawn."
+    people = tables('missing/human_agreement.csv')[0]
+    return files[0].set_index('id').loc[people[people.part == 'test'].id, column].mean()
+
 def calibration(files, column, conditions):
     "Expected calibration error, over all pixels or over those from 0.1 to 0.9."
     table = rows(files[0], conditions)
@@ -150,7 +157,7 @@ HOW = {f.__name__: f for f in (
     mean, sd, lowest, highest, average, median, percent, cell, count, cell_with_interval,
     minutes,
     paired_gain, best_epoch_gain, whole_run, longest, lowest_end, reached, loss,
-    calibration)}
+    calibration, count_below, where_drawn_twice)}
 
 
 def computed(claim):
