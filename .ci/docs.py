@@ -65,6 +65,7 @@ def on_config(config):
     for name in 'CHANGELOG', 'CONTRIBUTING':
         text = (root/f'{name}.md').read_text()
         (pages/f'{name.lower()}.md').write_text(text.replace('](nbs/', ']('))
+    shutil.copy(root/'nbs/references.bib', pages)
     (pages/'wide.css').write_text('.md-grid { max-width: 90rem }')  # a line of code has 100 columns
     config['docs_dir'] = str(pages)
     return config

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'count_parameters', 'by_strategy', 'comparison_table', 'threshold_sweep', 'pick_by_rank', 'score_table',
-           'bootstrap_interval', 'paired_test', 'paired_table', 'bootstrap_difference', 'verdict', 'summarize_runs',
-           'image_properties', 'quintiles']
+           'bootstrap_interval', 'paired_test', 'paired_table', 'bootstrap_difference', 'blocked_difference', 'verdict',
+           'summarize_runs', 'image_properties', 'quintiles']
 
 # %% ../nbs/05_comparison.ipynb #53bb2626
 from functools import cache
@@ -185,6 +185,21 @@ def bootstrap_difference(
     difference = table[second].mean().mean() - table[first].mean().mean()
     return float(difference), float(low), float(high)
 
+# %% ../nbs/05_comparison.ipynb #ff52f8fc
+def blocked_difference(
+    table: pd.DataFrame, # As `score_table` gives it, with the same two or more seeds of both
+    first: str, # A strategy
+    second: str, # Another
+) -> tuple[float, float, float]: # Mean difference, second minus first; ends of its 95 % interval
+    "How much better the second is, seed by seed (Student's t, n - 1 degrees of freedom)."
+    difference = (table[second] - table[first]).to_numpy() # images × seeds
+    images, seeds = difference.shape
+    of_seeds = difference.mean(0).var(ddof=1)/seeds
+    of_images = difference.mean(1).var(ddof=1)/images
+    half = stats.t.ppf(.975, seeds - 1)*(of_seeds + of_images)**.5
+    mean = difference.mean()
+    return float(mean), float(mean - half), float(mean + half)
+
 # %% ../nbs/05_comparison.ipynb #feb96f36
 def verdict(
     table: pd.DataFrame, # As `score_table` gives it
@@ -192,8 +207,10 @@ def verdict(
     second: str, # Another
     metric: str='IoU', # What the scores are called
 ) -> str: # A sentence or two
-    "What may be said about two strategies."
-    difference, low, high = bootstrap_difference(table, first, second)
+    "What may be said about two strategies; with the same seeds of both, from `blocked_difference`."
+    paired = list(table[first]) == list(table[second]) and table[first].shape[1] > 1
+    interval = blocked_difference if paired else bootstrap_difference
+    difference, low, high = interval(table, first, second)
     seeds = [table[name].shape[1] for name in (first, second)]
     runs = f"{seeds[0]} and {seeds[1]} runs"
     if seeds[0] == seeds[1]: runs = f"{seeds[0]} run{'s'*(seeds[0] > 1)} of each strategy"

@@ -229,8 +229,8 @@ All are measured at the size given above, not at the photographs' original resol
 <b>low</b> and <b>high</b> bound a 95 % bootstrap interval over images.
 <b>effect</b> is the rank-biserial correlation of the paired differences, from −1 to 1;
 <b>p</b> is that of the Wilcoxon signed-rank test.
-The intervals in the sentences resample seeds as well as images; from three seeds such an interval
-is rough, and rather too narrow.</p>"""
+The interval in a sentence is over images, and if both strategies have the same two or more seeds
+also over seeds, which are compared in pairs (Student's t).</p>"""
 
 _CAPTIONS = {
     'gallery.png': 'From the best to the worst image of the last strategy: the image; for each '

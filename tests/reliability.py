@@ -70,11 +70,14 @@ DAMAGE = { # what is done to a file
 def flipped(content, at=.5):
     "The bytes with one bit changed, somewhere in them."
     changed = bytearray(content)
-    changed[int(len(changed)*at)] ^= 1
+    if changed: changed[int(len(changed)*at)] ^= 1
     return bytes(changed)
 
 
 # ---- images and masks
+
+DEEP = '16 bits', '12 bits', '32 bits', 'float'
+
 
 def odd_images():
     "Name → what to save in place of an image, and the pixels that are right (None: any)."
@@ -89,7 +92,8 @@ def odd_images():
     right = {kind: pixels if kind in ('RGB', 'P', 'RGBA', 'CMYK') else np.dstack([grey]*3)
              for kind in kinds}
     for kind, image in kinds.items():
-        for ending in 'png', 'jpg', 'bmp', 'tif', 'webp', 'gif':
+        endings = 'png', 'jpg', 'bmp', 'tif', 'webp', 'gif'
+        for ending in ('png', 'tif') if kind in DEEP else endings: # the others would lose depth
             buffer = io.BytesIO()
             try: image.save(buffer, {'jpg': 'JPEG', 'tif': 'TIFF'}.get(ending, ending.upper()))
             except (OSError, KeyError, ValueError): continue # no such file exists
@@ -122,6 +126,7 @@ def try_images(data):
         (data/'train/a3.png').unlink(missing_ok=True)
         file = data/f'train/a3.{ending}'
         file.write_bytes(content)
+
         def is_right(loaded):
             found = loaded.train.pixels[3, ..., :3].astype(float)
             wanted = np.asarray(Image.fromarray(right).resize((SIZE, SIZE), Image.BILINEAR))
@@ -151,7 +156,7 @@ def odd_masks():
             yield f'{low} and {high}, {kind}', Image.fromarray(values.astype(kind)), True
         color = Image.fromarray(np.dstack([values, 0*values, 0*values]).astype('uint8'))
         yield f'{low} and {high}, red', color, True
-        yield f'{low} and {high}, palette', color.convert('P'), True
+        yield f'{low} and {high}, palette', color.quantize(2), True
     mask = Image.fromarray((lesion*255).astype('uint8'))
     yield '1 bit', mask.convert('1'), True
     yield 'opaque', mask.convert('RGBA'), True
@@ -210,7 +215,7 @@ def content(path):
     run = Run(path)
     history = run.history.drop(columns=['train_seconds', 'seconds'])
     return (history.to_csv(), run.scores.to_csv(),
-            [tensor.tolist() for tensor in run.model().state_dict().values()])
+            [tensor.numpy().tobytes() for tensor in run.model().state_dict().values()])
 
 
 def try_folders(data, home):

@@ -50,7 +50,7 @@ def test_notebook_reads_well(path):
     "Outputs are there, and none of them is an error, a warning or a path of a machine."
     notebook, code = json.loads(path.read_text()), code_cells(path)
     outputs = [output for cell in code for output in cell['outputs']]
-    assert outputs
+    assert outputs or not code
     assert [cell['text'][-60:] for cell in code if shows(cell['text']) and not cell['outputs']] == []
     assert [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'] == []
     assert re.findall(r'/(?:home|root|tmp|Users|work)/.{,40}', json.dumps(outputs)) == []
