@@ -313,6 +313,7 @@ def orientation(
     try: return int(image.getexif().get(0x0112, 1))
     except Exception: return 1
 
+# %% ../nbs/lib/files.ipynb #d548ffc9
 def _load(path, draft=None, decode=True):
     "Open and decode an image; what Pillow would forget is put into its `info`."
     try:
@@ -583,6 +584,7 @@ def cached_pixels(
     raise LesionsegError(f"{path} was damaged while it was written: "
                          "set LESIONSEG_CACHE to a folder on another disk.")
 
+# %% ../nbs/lib/files.ipynb #d8b287bf
 def load_pixels(
     pairs: Sequence[Pair], # All from one data set
     size: int=128, # Side of the square, in pixels

@@ -88,6 +88,7 @@ by look. No other copy of ISIC was used, because later years hold test images of
 _DATA = { # What is known of a data set beyond its numbers
     'isic2016': _ISIC2016, 'isic2016+isic2017': f'{_ISIC2016}\n\n{_ISIC2017}'}
 
+# %% ../nbs/lib/release.ipynb #f084b0d8
 _RECIPE = """## Data
 
 {data}: {train} images to learn from, {valid} more of its training images held out for validation.
@@ -123,14 +124,15 @@ not a medical device**, and no diagnosis may rest on it. It always looks for one
 there is none.
 
 It fails more often on pale lesions with little contrast, on very small ones, where the lesion runs
-out of the frame, and on images from cameras unlike those of ISIC 2016. Dark skin is rare in its
-training images; how well it does there is not known. Masks by different people differ, too.
+out of the frame, and on images from cameras unlike those it learned from. Dark skin is rare in its
+training images, and the weights before these did worse there. Masks by different people differ.
 
 ## Licence
 
 The weights: MIT. The images keep the licence of their data set.
 """
 
+# %% ../nbs/lib/release.ipynb #fc8416a6
 def _table(scores):
     "Scores as a Markdown table."
     rows = [f"| {metric}, {predicted} | {row['mean']:.3f} | {row.low:.3f} to {row.high:.3f} |"
