@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'count_parameters', 'by_strategy', 'comparison_table', 'threshold_sweep', 'pick_by_rank', 'score_table',
-           'bootstrap_interval', 'paired_test', 'paired_table', 'bootstrap_difference', 'blocked_difference', 'verdict',
-           'summarize_runs', 'image_properties', 'quintiles']
+           'bootstrap_interval', 'paired_test', 'paired_table', 'bootstrap_difference', 'seed_blocked',
+           'blocked_difference', 'verdict', 'summarize_runs', 'image_properties', 'quintiles']
 
 # %% ../nbs/05_comparison.ipynb #53bb2626
 from functools import cache
@@ -186,19 +186,25 @@ def bootstrap_difference(
     return float(difference), float(low), float(high)
 
 # %% ../nbs/05_comparison.ipynb #ff52f8fc
+def seed_blocked(
+    difference: np.ndarray, # … × images × seeds: of two strategies, image by image and seed by seed
+): # Mean difference, and the ends of its 95 % interval
+    "The interval of a difference, with seeds as blocks (Student's t, n - 1 degrees of freedom)."
+    images, seeds = difference.shape[-2:]
+    seed_part = difference.mean(-2).var(-1, ddof=1)/seeds
+    image_part = difference.mean(-1).var(-1, ddof=1)/images
+    half = stats.t.ppf(.975, seeds - 1)*(seed_part + image_part)**.5
+    mean = difference.mean((-2, -1))
+    return mean, mean - half, mean + half
+
 def blocked_difference(
     table: pd.DataFrame, # As `score_table` gives it, with the same two or more seeds of both
     first: str, # A strategy
     second: str, # Another
 ) -> tuple[float, float, float]: # Mean difference, second minus first; ends of its 95 % interval
-    "How much better the second is, seed by seed (Student's t, n - 1 degrees of freedom)."
-    difference = (table[second] - table[first]).to_numpy() # images × seeds
-    images, seeds = difference.shape
-    of_seeds = difference.mean(0).var(ddof=1)/seeds
-    of_images = difference.mean(1).var(ddof=1)/images
-    half = stats.t.ppf(.975, seeds - 1)*(of_seeds + of_images)**.5
-    mean = difference.mean()
-    return float(mean), float(mean - half), float(mean + half)
+    "How much better the second is, by `seed_blocked`."
+    mean, low, high = seed_blocked((table[second] - table[first]).to_numpy())
+    return float(mean), float(low), float(high)
 
 # %% ../nbs/05_comparison.ipynb #feb96f36
 def verdict(
