@@ -147,25 +147,25 @@ KINDS = { # What is written for an image called NAME: NAME_segmentation.png and 
 
 def _output(out, id, kind): return out/f'{id}_{kind}{KINDS[kind]}'
 
-def _folded(id): return unicodedata.normalize('NFC', id).casefold()
+def _casefold(id): return unicodedata.normalize('NFC', id).casefold()
 
 def _is_free(id, taken, out):
     "Is an id not taken, and is no file of its name in `out`?"
     files = [_output(out, id, kind) for kind in KINDS]
-    return _folded(id) not in taken and not any(map(os.path.lexists, files))
+    return _casefold(id) not in taken and not any(map(os.path.lexists, files))
 
 def _give_ids(files, out, known):
     "An id for each file: the known one, or its stem, with a number if that is taken."
     ids = {file: known[str(file)] for file in files if str(file) in known}
-    taken = {_folded(id) for id in known.values()}
+    taken = {_casefold(id) for id in known.values()}
     count = Counter()
     for file in files:
         if file in ids: continue
         stem = id = os.fsdecode(os.fsencode(file.stem)[:200])
         while not _is_free(id, taken, out):
-            count[_folded(stem)] += 1
-            id = f'{stem}-{count[_folded(stem)] + 1}'
-        taken.add(_folded(id))
+            count[_casefold(stem)] += 1
+            id = f'{stem}-{count[_casefold(stem)] + 1}'
+        taken.add(_casefold(id))
         ids[file] = id
     return ids
 
