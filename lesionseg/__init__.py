@@ -4,9 +4,10 @@ import os as _os
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-# Threads that wait spin, and on a shared machine spin away the time that the others need. This is
-# read when torch is first imported; who has set it already keeps it.
+# Threads that wait for work spin, and on a shared machine spin away the time that others need. So
+# they spin briefly and then sleep. Read when torch is first imported; who has set it keeps it.
 _os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+_os.environ.setdefault('GOMP_SPINCOUNT', '10000') # GNU OpenMP, torch's on Linux: how briefly
 
 if _TYPE_CHECKING:
     from .comparison import comparison_table as comparison_table
