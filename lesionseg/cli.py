@@ -6,13 +6,15 @@
 __all__ = ['one_sentence', 'download', 'train', 'evaluate', 'visualize', 'compare', 'predict', 'export', 'release']
 
 # %% ../nbs/lib/cli.ipynb #fcd7feeb
+# fastcore takes `Param(...)` for a type, and `int=None` for a number that may be left out:
+# pyright: reportInvalidTypeForm=false, reportArgumentType=false
 import os, sys, textwrap, warnings
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
 import pandas as pd, torch
-from fastcore.script import Param, call_parse, store_true
+from fastcore.script import Param, call_parse
 from PIL import Image
 from torch.nn.functional import interpolate
 
@@ -22,8 +24,10 @@ from .data import LesionData, LesionDataset, load_data, to_tensors
 from .download import download_isic2016
 from .files import find_pairs, load_pixels, native_masks
 from .folder import check_threshold, segment_folder
-from .inference import clean_probs, fuse_conv_bn, predict as predict_probs, predict_tta
-from .metrics import iou, native_iou, score_images
+from lesionseg.inference import (
+    clean_probs, fuse_conv_bn, predict as predict_probs, predict_dataset, predict_tta,
+    score_dataset)
+from .metrics import score_images
 from .model import PACKAGED, LesionSegmenter
 from .plots import plot_gallery, save_figure
 from .release import export_onnx, pack
@@ -148,8 +152,8 @@ def train(
                    '$LESIONSEG_WEIGHTS, else isic2016 for synthetic images and imagenet '
                    'for photographs', str)=None,
     out: str=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
-    normalize: store_true=False, # Normalize the input as ImageNet was? The published one was not
-    augment: store_true=False, # Flip, turn, zoom and recolor the training images?
+    normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
+    augment: bool=False, # Flip, turn, zoom and recolor the training images?
     validate_on: Param('Where validation images come from: all of the test set, as published, '
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
@@ -157,12 +161,12 @@ def train(
     more: str=None, # Folder of another data set, all of whose images are added for training
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
-    data = _data(data, size, allow, more)
-    cfg = _config(mode, data, epochs=epochs, batch_size=batch_size, normalize=normalize,
+    dataset = _data(data, size, allow, more)
+    cfg = _config(mode, dataset, epochs=epochs, batch_size=batch_size, normalize=normalize,
                   augment=augment, validate_on=validate_on, valid_fraction=valid_fraction)
-    _tell_weights(weights, data)
-    path = out or _home(data)/_run_name(mode, cfg, data, weights, seed)
-    run = _train(cfg, data, Path(path), weights, seed)
+    _tell_weights(weights, dataset)
+    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed)
+    run = _train(cfg, dataset, Path(path), weights, seed)
     _say(f"{run.scores.mean().round(4).to_string()}\nThe run is in {run.path}.")
 
 # %% ../nbs/lib/cli.ipynb #803942c9
@@ -221,10 +225,10 @@ def evaluate(
     data: str=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
     size: int=None, # Side of the square images in pixels; default the one it was trained on
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
-    tta: store_true=False, # Average over each image's eight mirror images and turns? 8 times slower
-    largest_component: store_true=False, # Keep each mask's largest region, and fill its holes?
-    native: store_true=False, # Score IoU also at the masks' own resolution? Takes longer
-    bf16: store_true=False, # Calculate in bfloat16? Faster on some CPUs, moves a pixel in 400
+    tta: bool=False, # Average over each image's eight mirror images and turns? 8 times slower
+    largest_component: bool=False, # Keep each mask's largest region, and fill its holes?
+    native: bool=False, # Score IoU also at the masks' own resolution? Takes longer
+    bf16: bool=False, # Calculate in bfloat16? Faster on some CPUs, moves a pixel in 400
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     out: str=None, # A .csv file for the scores of each image; default none is written
 ):
@@ -232,15 +236,15 @@ def evaluate(
     check_threshold(threshold)
     model = _load_model(model_path)
     root, test = _test_images({model_path: model}, data, size, allow)
-    images, masks = to_tensors(test)
-    probs = (predict_tta if tta else predict_probs)(fuse_conv_bn(model), images, bf16=bf16)
-    if largest_component: probs = clean_probs(probs, threshold)
+    fused = fuse_conv_bn(model)
+    def network(images):
+        probs = (predict_tta if tta else predict_probs)(fused, images, bf16=bf16)
+        return clean_probs(probs, threshold) if largest_component else probs
 
-    scores = score_images(probs, masks, test.ids, threshold)
     own = native_masks(root, test.ids, allow=allow) if native else None
-    if native: scores['native_iou'] = native_iou(probs, own, threshold)
-    shown = scores.describe().T[['mean', 'std', 'min', '50%']].round(4)
-    print(shown.rename(columns={'50%': 'median'}).to_string())
+    scores = score_dataset(network, test, threshold, own)
+    shown = scores.describe().T.rename(columns={'50%': 'median'})
+    print(shown[['mean', 'std', 'min', 'median']].round(4).to_string())
     if out:
         with atomic_write(out) as temporary: scores.to_csv(temporary)
 
@@ -251,10 +255,10 @@ def _names(paths):
     names = [Path(folder).resolve().name for folder in folders]
     return [f'{i}. {name}' for i, name in enumerate(names, 1)] if len(names) > 1 else names
 
-def _draw(test, chosen, probs, threshold):
+def _draw(test, chosen, networks, threshold):
     "The gallery of some test images."
     images, masks = to_tensors(test, chosen)
-    probs = {name: p[chosen] for name, p in probs.items()}
+    probs = {name: network(images) for name, network in networks.items()}
     return plot_gallery(images, masks, probs, [test.ids[i] for i in chosen], threshold)
 
 # %% ../nbs/lib/cli.ipynb #d86edf71
@@ -280,11 +284,11 @@ def visualize(
     paths = [path for path in (model_path, compare_model) if path]
     models = {path: _load_model(path) for path in paths}
     _, test = _test_images(models, data, size, allow)
-    images, masks = to_tensors(test)
-    probs = {path: predict_probs(model, images) for path, model in models.items()}
+    networks = {path: partial(predict_probs, fuse_conv_bn(model)) for path, model in models.items()}
 
-    chosen = indices or pick_by_rank(iou(probs[model_path], masks, threshold).numpy())
-    shown = {name: probs[path] for name, path in zip(_names(paths), paths)}
+    scores = None if indices else score_dataset(networks[model_path], test, threshold)
+    chosen = indices if scores is None else pick_by_rank(scores.iou.to_numpy())
+    shown = {name: networks[path] for name, path in zip(_names(paths), paths)}
     save_figure(_draw(test, chosen, shown, threshold), Path(out))
     print(f"Images {', '.join(map(str, chosen))} are drawn in {out}.")
 
@@ -292,12 +296,17 @@ def visualize(
 def _reference(data):
     "The packaged model's scores as a row of the table; it sees the images at its own size."
     model = LesionSegmenter.from_pretrained()
-    images, _ = to_tensors(_load_test(data.root, model.size, data.allow))
-    probs = predict_probs(fuse_conv_bn(model), images)
-    probs = interpolate(probs, (data.size, data.size), mode='bilinear', antialias=True)
-    mean = score_images(probs, to_tensors(data.test)[1], data.test.ids).mean()
+    test = _load_test(data.root, model.size, data.allow)
+    sides = data.size, data.size
+    scores, position = [], 0
+    for ids, probs, _ in predict_dataset(partial(predict_probs, fuse_conv_bn(model)), test):
+        _, masks = data.test.batch(range(position, position + len(ids)))
+        probs = interpolate(probs, sides, mode='bilinear', antialias=True)
+        scores.append(score_images(probs, masks, ids))
+        position += len(ids)
+    mean = pd.concat(scores).mean()
     names = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
-    row = mean[list(names)].rename(names).to_dict()
+    row = {shown: mean[name] for name, shown in names.items()}
     return pd.DataFrame(row, index=[(PACKAGED, 'packaged model')])
 
 # %% ../nbs/lib/cli.ipynb #377cac6c
@@ -315,7 +324,8 @@ def _conclude(runs, data, out, threshold):
     "Write the report; print the table, the verdict, and where to look."
     table = write_report(runs, out, data.test, threshold)
     columns = ['epochs', 'soft IoU', 'soft Dice', 'IoU', 'Dice']
-    shown = pd.concat([table[columns], _reference(data)]).reset_index(names=['strategy', 'source'])
+    shown = pd.concat([table.loc[:, columns], _reference(data)])
+    shown = shown.reset_index(names=['strategy', 'source'])
     shown['epochs'] = shown.epochs.map(lambda n: '' if pd.isna(n) else f'{n:.0f}')
     print(f"\n{shown.to_string(index=False, na_rep='', float_format='{:.3f}'.format)}\n")
     print(f"({PACKAGED} learned from photographs, and was not trained in this run.)\n")
@@ -338,7 +348,7 @@ def compare(
     weights: str=None, # Of the encoder: isic2016, imagenet, none or a file; as in lesionseg_train
     out: str=None, # Folder for runs, table, figures and report; default runs/DATA
     threshold: float=.5, # For the gallery, 0 to 1
-    normalize: store_true=False, # Normalize the input as ImageNet was? The published one was not
+    normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
     validate_on: Param('Where validation images come from: all of the test set, as published, '
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
@@ -346,13 +356,15 @@ def compare(
 ):
     "Train several strategies and write a report. The same command again goes on where it stopped."
     check_threshold(threshold)
-    data = _data(data, size, allow)
-    if not len(data.test): raise LesionsegError(f"{data.root} has no test images to compare on.")
+    dataset = _data(data, size, allow)
+    if not len(dataset.test):
+        raise LesionsegError(f"{dataset.root} has no test images to compare on.")
     changes = {'epochs': epochs, 'batch_size': batch_size, 'normalize': normalize,
                'validate_on': validate_on, 'valid_fraction': valid_fraction}
-    configs = {mode: _config(mode, data, **changes) for mode in modes or STRATEGIES}
-    runs = _train_all(configs, data, out, weights, seeds or [0])
-    if make_accelerator().is_main_process: _conclude(runs, data, out or _home(data), threshold)
+    configs = {mode: _config(mode, dataset, **changes) for mode in modes or STRATEGIES}
+    runs = _train_all(configs, dataset, out, weights, seeds or [0])
+    if make_accelerator().is_main_process:
+        _conclude(runs, dataset, out or _home(dataset), threshold)
 
 # %% ../nbs/lib/cli.ipynb #d295a1e8
 def _device(name):
@@ -370,13 +382,13 @@ def predict(
     out: Param('Folder for the masks and predictions.csv', str, required=True)=None,
     model: str=PACKAGED, # isic2016 (the packaged model), a run folder or a .safetensors file
     threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
-    tta: store_true=False, # Average over each image's eight mirror images and turns? 8 times slower
-    largest_component: store_true=False, # Keep each mask's largest region, and fill its holes?
-    overlay: store_true=False, # Write NAME_overlay.jpg too: the image with the outline of its mask?
-    probability: store_true=False, # Write NAME_probability.png too, with 16 bits a pixel?
-    recursive: store_true=False, # Look into the sub-folders of folders too?
+    tta: bool=False, # Average over each image's eight mirror images and turns? 8 times slower
+    largest_component: bool=False, # Keep each mask's largest region, and fill its holes?
+    overlay: bool=False, # Write NAME_overlay.jpg too: the image with the outline of its mask?
+    probability: bool=False, # Write NAME_probability.png too, with 16 bits a pixel?
+    recursive: bool=False, # Look into the sub-folders of folders too?
     batch_size: int=16, # Images that go through the network at a time
-    bf16: store_true=False, # Calculate in bfloat16? Faster on some CPUs, moves a pixel in 400
+    bf16: bool=False, # Calculate in bfloat16? Faster on some CPUs, moves a pixel in 400
     device: Param('Where the network runs', str, choices=('auto', 'cpu', 'cuda', 'mps'))='auto',
 ):
     "Write NAME_segmentation.png for each photograph. The same command again does what is missing."

@@ -136,7 +136,8 @@ def _signed_ranks(difference):
     moved = difference[difference != 0]
     if not len(moved): return 1., 0.
     ranks = stats.rankdata(abs(moved))
-    return stats.wilcoxon(difference).pvalue, float((np.sign(moved)*ranks).sum()/ranks.sum())
+    _, p = stats.wilcoxon(difference)
+    return p, float((np.sign(moved)*ranks).sum()/ranks.sum())
 
 def paired_test(
     first: pd.Series, # A score for each image
@@ -266,7 +267,7 @@ def _hair(image):
     width = max(3, round(min(gray.shape)/18) | 1)
     lines = ndimage.grey_closing(gray, (width, width)) - gray > .06
     blobs = ndimage.binary_opening(lines, np.ones((4, 4)))
-    return float((lines & ~blobs).mean())
+    return float((lines & np.logical_not(blobs)).mean())
 
 # %% ../nbs/05_comparison.ipynb #fc9e5645
 def image_properties(

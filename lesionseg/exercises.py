@@ -151,11 +151,12 @@ EXERCISES['training 1'] = Exercise(
 def _two_steps(step):
     "The losses and the weights of a tiny network after two training steps."
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Dropout2d(.5)).eval()
+    conv = nn.Conv2d(3, 1, 1)
+    model = nn.Sequential(conv, nn.Dropout2d(.5)).eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=.5)
     images, masks = torch.rand(8, 3, 4, 4), torch.rand(8, 1, 4, 4).round()
     losses = [torch.as_tensor(step(model, images, masks, optimizer)).item() for _ in range(2)]
-    return losses, model[0].weight.detach()
+    return losses, conv.weight.detach()
 
 def _step(model, images, masks, optimizer):
     "What a training step does."
@@ -308,7 +309,7 @@ class Quiz:
     def _repr_mimebundle_(self, **kwargs):
         text = {'text/plain': f'A quiz of {len(self.questions)} questions',
                 'text/html': self._repr_html_()}
-        try: return self.widget()._repr_mimebundle_(**kwargs) | text
+        try: return (self.widget()._repr_mimebundle_(**kwargs) or {}) | text
         except ImportError: return text
 
 # %% ../nbs/lib/exercises.ipynb #f1621368

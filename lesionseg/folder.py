@@ -206,7 +206,7 @@ def _outlined(pixels: Pixels, mask) -> Pixels:
     "The image with the outline of the mask in cyan, a 200th of the shorter side thick."
     width = max(1, min(mask.shape)//200)
     inner = ndimage.minimum_filter(mask, 2*width + 1, mode='constant')
-    return np.where((mask > inner)[..., None], np.uint8([0, 255, 255]), pixels)
+    return np.where((mask > inner)[..., None], np.array([0, 255, 255], np.uint8), pixels)
 
 def _probability(probs, height, width):
     "The enlarged map as an image of 16 bits."
@@ -340,7 +340,7 @@ def _network(model, settings):
 # %% ../nbs/lib/folder.ipynb #8a5abe85
 def _segment_items(items, model, settings, out, batch_size):
     "Take the items through the three stages, and yield them, in order, when they are done."
-    cores = os.cpu_count()
+    cores = os.cpu_count() or 1
     threads = torch.get_num_threads()
     torch.set_num_threads(1) # in each of the pool's threads
     network = _network(model, settings)

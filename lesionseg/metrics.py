@@ -128,7 +128,7 @@ def boundary(
     mask: np.ndarray, # height × width, bool
 ) -> np.ndarray: # Of the same shape
     "The pixels of a mask that touch what is not mask, or the frame."
-    return mask & ~ndimage.binary_erosion(mask)
+    return mask & np.logical_not(ndimage.binary_erosion(mask))
 
 def hausdorff95(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
     "95th percentile of the distances between the outlines, in pixels; the larger of both ways."
@@ -139,8 +139,8 @@ def _hd95(a, b):
     "HD95 of two bool masks; both empty: 0; one empty: the diagonal of the frame."
     if not (a.any() and b.any()): return float(np.hypot(*a.shape)) if a.any() or b.any() else 0.
     a, b = boundary(a), boundary(b)
-    to_a = ndimage.distance_transform_edt(~a)
-    to_b = ndimage.distance_transform_edt(~b)
+    to_a = np.asarray(ndimage.distance_transform_edt(~a))
+    to_b = np.asarray(ndimage.distance_transform_edt(~b))
     return max(np.percentile(to_b[a], 95), np.percentile(to_a[b], 95))
 
 # %% ../nbs/02_metrics.ipynb #d80c5ca2

@@ -62,7 +62,8 @@ BASE = ( # Of each decoder block: channels in, channels out, kernel, stride
 
 WIDE = (*((channels_in, channels_out, 4 if stride == 2 else kernel, stride)
           for channels_in, channels_out, kernel, stride in BASE[:-1]), (64, 16, 4, 2)) # See below
-DECODERS = {'base': BASE, 'wide': WIDE} # The blocks of each decoder
+# The blocks of each decoder
+DECODERS: dict[str, tuple[tuple[int, int, int, int], ...]] = {'base': BASE, 'wide': WIDE}
 
 # %% ../nbs/03_model.ipynb #b7d2440e
 class Decoder(nn.Module):
@@ -74,8 +75,9 @@ class Decoder(nn.Module):
     ):
         super().__init__()
         self.blocks = nn.ModuleList(decoder_block(*block, dropout) for block in DECODERS[blocks])
-        self.head = nn.Sequential(nn.Conv2d(DECODERS[blocks][-1][1] + 3, 1, 1), nn.BatchNorm2d(1))
-        nn.init.constant_(self.head[1].weight, logit_scale)
+        norm = nn.BatchNorm2d(1)
+        nn.init.constant_(norm.weight, logit_scale)
+        self.head = nn.Sequential(nn.Conv2d(DECODERS[blocks][-1][1] + 3, 1, 1), norm)
 
     def forward(self,
         bottleneck: torch.Tensor, # number × 1280 × height/32 × width/32
@@ -111,6 +113,9 @@ class LesionSegmenter(
         nn.Module, PyTorchModelHubMixin, library_name='lesionseg', license='mit',
         pipeline_tag='image-segmentation', tags=['dermoscopy'], model_card_template=_CARD):
     "MobileNetV2 encoder, nine-block decoder, nine skip connections: 3,818,186 parameters."
+    mean: torch.Tensor # ImageNet's, of each channel
+    std: torch.Tensor # Likewise
+
     def __init__(self,
         normalize: bool=False, # Subtract ImageNet's mean and divide by its deviation first?
         dropout: float=.4, # Probability that a channel of the decoder is zeroed in training

@@ -9,6 +9,7 @@ __all__ = ['COLORS', 'plot_curves', 'plot_scores', 'plot_gallery', 'plot_thresho
 
 # %% ../nbs/lib/plots.ipynb #12664013
 import textwrap
+from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,8 @@ import matplotlib, numpy as np, pandas as pd, seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw, ImageFont
 from scipy import stats
 from torch import Tensor
@@ -49,7 +52,7 @@ def _draw_history(ax, run, column, color, width):
 def plot_curves(
     runs: list[Run], # One or more runs
     metrics: tuple=('loss', 'soft_iou', 'iou'), # A panel each; see `training.METRIC_NAMES`
-) -> plt.Figure:
+) -> Figure:
     "The history of all runs: a color for each strategy, training solid, validation dashed."
     size = 3.6*len(metrics), 3.2
     fig, axes = plt.subplots(1, len(metrics), figsize=size, layout='constrained', squeeze=False)
@@ -71,20 +74,20 @@ def plot_curves(
 def _mean_scores(runs, names):
     "Scores of each image, averaged over the seeds of a strategy: columns 'strategy' and `names`."
     groups = by_strategy(runs)
-    means = {name: sum(run.scores[list(names)] for run in group)/len(group)
-             for name, group in groups.items()}
+    means: dict = {name: sum(run.scores[list(names)] for run in group)/len(group)
+                   for name, group in groups.items()}
     return pd.concat(means, names=['strategy']).rename(columns=names).reset_index('strategy')
 
 @_plain_text()
 def plot_scores(
     runs: list[Run], # One or more finished runs
-) -> plt.Figure:
+) -> Figure:
     "Scores of single test images: boxes with dots, and the share of images below a score."
     scores = _mean_scores(runs, {name: _TITLES[name] for name in ('soft_iou', 'iou', 'dice')})
     long = scores.melt('strategy', var_name='metric', value_name='score')
     fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
 
-    boxes = dict(data=long, x='metric', y='score', hue='strategy', legend=False, ax=left)
+    boxes: dict = dict(data=long, x='metric', y='score', hue='strategy', legend=False, ax=left)
     sns.stripplot(**boxes, dodge=True, size=2, alpha=.5)
     sns.boxplot(**boxes, fill=False, showfliers=False)
     left.set(xlabel='', ylim=(-.02, 1.02))
@@ -122,7 +125,7 @@ def plot_gallery(
     predictions: dict[str, Probs], # For each model's name its probabilities for these images
     ids: list[str]|None=None, # Written beside the rows
     threshold: float=.5, # The outline of a prediction is where its probability crosses this
-) -> plt.Figure:
+) -> Figure:
     "A row for each image: the image, then each model's outline on it with its IoU, and its probs."
     columns = 1 + 2*len(predictions)
     fig = plt.figure(figsize=(1.75*columns, 1.85*len(images) + .8), layout='constrained')
@@ -138,7 +141,7 @@ def plot_gallery(
         for k, probs in enumerate(predictions.values()):
             _draw_prediction(row[1 + 2*k:3 + 2*k], images[i], masks[i], probs[i], threshold)
 
-    lines = [plt.Line2D([], [], color=color, lw=3, label=label)
+    lines = [Line2D([], [], color=color, lw=3, label=label)
              for label, color in _OUTLINES.items()]
     fig.legend(handles=lines, loc='outside lower center', ncols=2)
     return fig
@@ -147,11 +150,11 @@ def plot_gallery(
 @_plain_text()
 def plot_thresholds(
     sweeps: dict[str, pd.DataFrame], # For each model's name what `threshold_sweep` gives
-) -> plt.Figure:
+) -> Figure:
     "Mean IoU over the threshold, with a dot at each model's best."
     fig, ax = plt.subplots(figsize=(5.6, 3.2 + .22*len(sweeps)), layout='constrained')
     for i, (name, sweep) in enumerate(sweeps.items()):
-        scores, best = sweep['IoU'], sweep['IoU'].idxmax()
+        scores, best = sweep['IoU'], sweep.index[sweep['IoU'].argmax()]
         label = f'{name} (best at {best:g}: {scores.max():.3f})'
         ax.plot(scores.index, scores, color=f'C{i}', label=label)
         ax.plot(best, scores[best], 'o', color=f'C{i}')
@@ -181,7 +184,7 @@ def _draw_differences(ax, differences, i):
 def plot_summary(
     table: pd.DataFrame, # As `score_table` gives it
     metric: str='IoU', # What the scores are called
-) -> plt.Figure:
+) -> Figure:
     "Left: every run and its strategy's mean. Right: differences to the first, image by image."
     rows = summarize_runs(table)
     names = list(rows.index)
@@ -218,7 +221,7 @@ def plot_properties(
     properties: pd.DataFrame, # As `image_properties` gives it
     scores: pd.DataFrame, # A row for each image, a column for each strategy
     metric: str='IoU', # What the scores are called
-) -> plt.Figure:
+) -> Figure:
     "A panel for each property: a dot for each image, and the mean of each fifth of the images."
     number = properties.shape[1]
     fig, axes = plt.subplots(1, number, figsize=(3*number, 3.5), sharey=True, squeeze=False,
@@ -226,20 +229,20 @@ def plot_properties(
     for ax, (name, values) in zip(axes[0], properties.items()):
         for i, strategy in enumerate(scores):
             score = scores.loc[values.index, strategy]
-            rho = stats.spearmanr(values, score).statistic
+            rho, _ = stats.spearmanr(values, score)
             _draw_property(ax, values, score, f'C{i}', f'ρ = {rho:+.2f}')
         ax.set(xlabel=name, ylim=(-.02, 1.02))
         ax.grid(alpha=.3)
         ax.legend(fontsize=8, loc='lower right')
 
     axes[0, 0].set_ylabel(metric)
-    lines = [plt.Line2D([], [], color=f'C{i}', label=name) for i, name in enumerate(scores)]
+    lines = [Line2D([], [], color=f'C{i}', label=name) for i, name in enumerate(scores)]
     fig.legend(handles=lines, loc='outside lower center', ncols=number)
     return fig
 
 # %% ../nbs/lib/plots.ipynb #dc834dad
 def save_figure(
-    fig: plt.Figure, # Is closed
+    fig: Figure, # Is closed
     path: Path, # The file to write, with the ending of its format
 ):
     "Write a figure, whole or not at all, and close it."
@@ -257,7 +260,7 @@ def _boxes(steps):
 @_plain_text()
 def plot_architecture(
     steps: pd.DataFrame, # As `model.summary` gives it
-) -> plt.Figure:
+) -> Figure:
     "Draw the tensors of encoder and decoder as boxes, and the skips between them as arcs."
     boxes = _boxes(steps)
     tops = [.175 + side**.5/10 for _, _, side in boxes]
@@ -266,7 +269,7 @@ def plot_architecture(
         color = 'C1' if name.startswith(('block', 'head')) else 'C0'
         width = .16 + .055*channels.bit_length()
         corner = i - width/2, -tops[i]
-        ax.add_patch(plt.Rectangle(corner, width, 2*tops[i], color=color, alpha=.75))
+        ax.add_patch(Rectangle(corner, width, 2*tops[i], color=color, alpha=.75))
         size = f'{channels}\n{side}×{side}'
         ax.text(i, -tops[i] - .08, size, ha='center', va='top', fontsize=8)
         ax.text(i, -2.35, name, ha='center', va='top', fontsize=9, rotation=60)
@@ -403,8 +406,8 @@ class Chart:
         self.background = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
 
     def draw(self,
-        lines: list[tuple], # Horizontal and vertical numbers of each line
-        dots: list[tuple]=(), # Horizontal and vertical place of a dot on each line
+        lines: Sequence[tuple], # Horizontal and vertical numbers of each line
+        dots: Sequence[tuple]=(), # Horizontal and vertical place of a dot on each line
     ) -> Image.Image:
         "The chart with these numbers."
         for artist, (x, y) in zip(self.lines, lines): artist.set_data(x, y)
@@ -433,4 +436,4 @@ def draw_contour(
     mask: np.ndarray, # height × width, 0 outside
 ) -> Pixels: # A new image
     "The image with the boundary of the mask in cyan."
-    return np.where(boundary(mask > 0)[..., None], np.uint8([0, 255, 255]), pixels)
+    return np.where(boundary(mask > 0)[..., None], np.array([0, 255, 255], np.uint8), pixels)

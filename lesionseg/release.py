@@ -7,6 +7,7 @@ __all__ = ['save_half', 'score_model', 'pack', 'export_onnx']
 
 # %% ../nbs/lib/release.ipynb #d1eac24d
 import json
+from functools import partial
 from pathlib import Path
 
 import pandas as pd, torch
@@ -14,10 +15,9 @@ from safetensors.torch import save_file
 
 from .comparison import bootstrap_interval
 from .core import LesionsegError, atomic_write
-from .data import LesionData, to_tensors
+from .data import LesionData
 from .files import native_masks
-from .inference import fuse_conv_bn, predict, predict_tta, to_onnx
-from .metrics import dice, iou, native_iou, soft_iou
+from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onnx
 from .model import ARCHITECTURE, LesionSegmenter, load_model
 from .runs import Run
 
@@ -38,18 +38,19 @@ def score_model(
     data: LesionData, # Its test images are used
 ) -> pd.DataFrame: # A row for each metric and way to predict: 'mean', 'low', 'high', 'images'
     "Mean scores with 95 % intervals over images, in one pass and with test-time augmentation."
-    images, masks = to_tensors(data.test)
+    if data.root is None:
+        raise LesionsegError(f"{data.name} came from no folder that holds the masks at their "
+                             "original resolution: read it with load_data.")
     model, rows = fuse_conv_bn(model), []
+    shown = {'native_iou': 'IoU, original resolution', 'iou': f'IoU, {data.size} px',
+             'dice': f'Dice, {data.size} px', 'soft_iou': f'soft IoU, {data.size} px'}
     for name, how in ('one pass', predict), ('TTA', predict_tta):
-        probs = how(model, images)
-        native = native_iou(probs, native_masks(data.root, data.test.ids))
-        scores = {'IoU, original resolution': native, f'IoU, {data.size} px': iou(probs, masks),
-                  f'Dice, {data.size} px': dice(probs, masks),
-                  f'soft IoU, {data.size} px': soft_iou(probs, masks)}
-        for metric, values in scores.items():
-            low, high = bootstrap_interval(values.numpy())
-            rows.append({'predicted': name, 'metric': metric, 'mean': values.mean().item(),
-                         'low': low, 'high': high, 'images': len(values)})
+        native = native_masks(data.root, data.test.ids, allow=data.allow)
+        scores = score_dataset(partial(how, model), data.test, native=native)
+        for metric, words in shown.items():
+            low, high = bootstrap_interval(scores[metric].to_numpy())
+            rows.append({'predicted': name, 'metric': words, 'mean': scores[metric].mean(),
+                         'low': low, 'high': high, 'images': len(scores)})
     return pd.DataFrame(rows).set_index(['predicted', 'metric'])
 
 # %% ../nbs/lib/release.ipynb #e99f3f18

@@ -7,9 +7,10 @@ __all__ = ['write_report']
 
 # %% ../nbs/lib/report.ipynb #0d761c19
 import base64, html, io, json, textwrap
+from functools import partial
 from pathlib import Path
 
-import pandas as pd
+import pandas as pd, torch
 from matplotlib import pyplot as plt
 from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
@@ -19,7 +20,7 @@ from .comparison import (
     threshold_sweep, verdict)
 from .core import Images, Masks, Probs, atomic_write
 from .data import LesionDataset, to_tensors
-from .inference import predict
+from .inference import fuse_conv_bn, predict, predict_dataset
 from .metrics import iou
 from .plots import (
     montage, plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds, to_pixels)
@@ -300,19 +301,28 @@ def _summary(scores, gallery, differences):
 # %% ../nbs/lib/report.ipynb #0464c5d1
 def _csv(table): return table.to_csv(float_format='%.6f', lineterminator='\n').encode()
 
+def _sweep(network, test, threshold):
+    "Mean scores at each threshold, and the IoU of each image at one, batch by batch."
+    sums, scores = 0, []
+    for ids, probs, masks in predict_dataset(network, test):
+        sums += threshold_sweep(probs, masks)*len(ids)
+        scores.append(iou(probs, masks, threshold))
+    return sums/len(test), torch.cat(scores).numpy()
+
 def _look(runs, test, threshold):
     "Figures of the test images, the table of thresholds, and the viewer."
-    images, masks = to_tensors(test)
-    first = {name: group[0] for name, group in by_strategy(runs).items()}
-    predictions = {name: predict(run.model(), images) for name, run in first.items()}
-    scores = iou(list(predictions.values())[-1], masks, threshold).numpy()
+    networks = {name: partial(predict, fuse_conv_bn(group[0].model()))
+                for name, group in by_strategy(runs).items()}
+    looks = {name: _sweep(network, test, threshold) for name, network in networks.items()}
+    sweeps: dict = {name: sweep for name, (sweep, _) in looks.items()}
+    *_, (_, scores) = looks.values()
 
-    def by_rank(number): # rows of the arguments of `plot_gallery`, from best to worst
+    def by_rank(number): # the arguments of `plot_gallery`, from best to worst
         chosen = pick_by_rank(scores, number)[::-1]
-        few = {name: probs[chosen] for name, probs in predictions.items()}
-        return images[chosen], masks[chosen], few, [test.ids[i] for i in chosen], threshold
+        images, masks = to_tensors(test, chosen)
+        probs = {name: network(images) for name, network in networks.items()}
+        return images, masks, probs, [test.ids[i] for i in chosen], threshold
 
-    sweeps = {name: threshold_sweep(probs, masks) for name, probs in predictions.items()}
     files = {'gallery.png': _png(plot_gallery(*by_rank(6))),
              'thresholds.png': _png(plot_thresholds(sweeps)),
              'thresholds.csv': _csv(pd.concat(sweeps, names=['run']))}

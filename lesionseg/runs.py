@@ -10,7 +10,7 @@ import hashlib, io, json, os, platform, re, shutil
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd, torch
@@ -24,9 +24,9 @@ from tqdm import tqdm
 from . import __version__
 from .core import (
     LesionsegError, atomic_write, keep_freed_memory, remove_leftovers, set_seed)
-from .data import LesionData, to_tensors
-from .inference import fuse_conv_bn, predict
-from .metrics import METRICS, score_images
+from .data import LesionData
+from .inference import fuse_conv_bn, predict, score_dataset
+from .metrics import METRICS
 from .model import LesionSegmenter, load_encoder_weights, load_model, save_model
 from .training import (
     METRIC_NAMES, TrainConfig, fit, make_accelerator, make_loaders)
@@ -392,7 +392,8 @@ def _live_table():
     table = display(pd.DataFrame(), display_id=True)
     columns = [f'{part}_{name}' for name in ('loss', 'soft_iou', 'iou')
                for part in ('train', 'valid')]
-    def update(history): table.update(history[[*columns, 'seconds']].round(4))
+    def update(history):
+        if table: table.update(history[[*columns, 'seconds']].round(4))
     return update
 
 @contextmanager
@@ -430,8 +431,7 @@ def _finish(run, model, test):
     "Save the model, and last of all its scores on the test images."
     _keep(run, model)
     saved = fuse_conv_bn(load_model(run.path)).to(next(model.parameters()).device)
-    images, masks = to_tensors(test)
-    scores = score_images(predict(saved, images), masks, test.ids)
+    scores = score_dataset(partial(predict, saved), test)
 
     with run._writing():
         for old in run._checkpoints()[1:]: shutil.rmtree(old)

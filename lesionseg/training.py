@@ -183,8 +183,8 @@ def evaluate(
 ) -> dict[str, float]: # The mean of each of `METRIC_NAMES`
     "One pass over the validation images, without learning from them."
     model.eval()
-    rows = [accelerator.gather_for_metrics(batch_metrics(model(images), masks))
-            for images, masks in loader]
+    rows: list = [accelerator.gather_for_metrics(batch_metrics(model(images), masks))
+                  for images, masks in loader]
     return dict(zip(METRIC_NAMES, torch.cat(rows).mean(0).tolist()))
 
 # %% ../nbs/04_training.ipynb #9578274d
@@ -254,7 +254,8 @@ def channels_last_for_training(
     "Arrange what a model keeps in memory for training."
     for layer in model.encoder.modules():
         if isinstance(layer, torch.nn.ReLU6): layer.inplace = False
-    norm = model.decoder.blocks[-1][1]
+    *_, norm = (layer for layer in model.decoder.blocks.modules()
+                if isinstance(layer, torch.nn.BatchNorm2d))
     if norm.num_features == 3:
         norm.register_forward_pre_hook(_planes)
     return model.to(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
-"The site: built without the network and with warnings as errors, and three of its pages looked at."
+"The site: built without the network, with warnings as errors; some of its pages in a browser."
 import functools, http.server, os, sys, threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,37 +21,100 @@ def site(tmp_path_factory):
     return out
 
 
+def pages():
+    "The notebooks, by their path in nbs without its ending."
+    paths = [path for path in (ROOT/'nbs').rglob('*.ipynb')
+             if '.ipynb_checkpoints' not in path.parts]
+    return [path.relative_to(ROOT/'nbs').with_suffix('').as_posix() for path in paths]
+
+
 def test_every_notebook_has_a_page_without_directives(site):
-    for path in (ROOT/'nbs').rglob('*.ipynb'):
-        if '.ipynb_checkpoints' in path.parts: continue
-        name = path.relative_to(ROOT/'nbs').with_suffix('')
-        page = site/'index.html' if str(name) == 'index' else site/name/'index.html'
+    for name in pages():
+        page = site/'index.html' if name == 'index' else site/name/'index.html'
         text = page.read_text()
         assert '#| export' not in text and '#| hide' not in text and 'default_exp' not in text
 
 
-@pytest.mark.skipif(BROWSER is None, reason='no browser: install chromium or set BROWSER_PATH')
-def test_pages_in_a_browser(site, tmp_path):
-    "A chapter, a study and a page of the reference: nothing fails, and they hold what they should."
-    from playwright.sync_api import sync_playwright
+def test_every_notebook_can_be_opened_elsewhere(site):
+    "Two links below the title, to the notebook's own file."
+    project = 'lesionseg/lesionseg'
+    for name in pages():
+        page = site/'index.html' if name == 'index' else site/name/'index.html'
+        text = page.read_text()
+        colab = f'https://colab.research.google.com/github/{project}/blob/main/nbs/{name}.ipynb'
+        binder = f'https://mybinder.org/v2/gh/{project}/main?labpath=nbs/{name}.ipynb'
+        assert text.count(f'<a class="md-button" href="{colab}">Open in Colab</a>') == 1
+        assert text.count(f'<a class="md-button" href="{binder}">Open in Binder</a>') == 1
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args): pass
 
+def test_report_is_part_of_the_site(site):
+    "The published comparison as a page, without a photograph and without a number left open."
+    text = (site/'report.html').read_text()
+    assert 'Feature extraction and fine-tuning' in text and 'Is the difference real?' in text
+    assert 'image/jpeg' not in text and '>nan<' not in text
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+
+
+@pytest.fixture(scope='module')
+def address(site):
+    "The site, served."
     handler = functools.partial(Quiet, directory=site)
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    pages = {'02_metrics/': 'torchmetrics', 'studies/speed/': 'a seventeenth',
-             'reference/runs/': 'def train_run('}
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+
+
+@contextmanager
+def opened(address, scheme='light'):
+    "A page of the site in a browser, in which nothing may fail."
+    from playwright.sync_api import sync_playwright
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
-        for i, (address, words) in enumerate(pages.items()):
-            page, complaints = browser.new_page(viewport={'width': 1280, 'height': 900}), []
-            page.on('requestfailed', lambda request: complaints.append(request.url))
-            page.on('pageerror', lambda error: complaints.append(str(error)))
-            page.goto(f'http://127.0.0.1:{server.server_port}/{address}')
-            page.wait_for_load_state('networkidle')
-            page.screenshot(path=tmp_path/f'{i}.png')
-            assert words in page.inner_text('article') and complaints == []
+        page = browser.new_page(viewport={'width': 1280, 'height': 900}, color_scheme=scheme)
+        complaints = []
+        page.on('requestfailed', lambda request: complaints.append(request.url))
+        page.on('pageerror', lambda error: complaints.append(str(error)))
+        page.goto(address)
+        page.wait_for_load_state('networkidle')
+        yield page
         browser.close()
-    server.shutdown()
+    assert complaints == []
+
+
+needs_browser = pytest.mark.skipif(BROWSER is None,
+                                   reason='no browser: install chromium or set BROWSER_PATH')
+
+
+@needs_browser
+@pytest.mark.parametrize('name, words', [('02_metrics', 'torchmetrics'),
+    ('studies/speed', 'a seventeenth'), ('reference/runs', 'def train_run(')])
+def test_pages_in_a_browser(address, tmp_path, name, words):
+    "A chapter, a study and a page of the reference: nothing fails, and they hold what they should."
+    with opened(f'{address}/{name}/') as page:
+        page.screenshot(path=tmp_path/'page.png')
+        assert words in page.inner_text('article')
+
+
+@needs_browser
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_try_it(address, tmp_path, scheme):
+    "Threshold and sample change what is drawn and said, without a kernel."
+    with opened(f'{address}/try_it/', scheme) as page:
+        def state():
+            drawn = page.locator('#outline0').evaluate('canvas => canvas.toDataURL()')
+            return page.inner_text('#said'), page.inner_text('#iou1'), drawn
+
+        page.screenshot(path=tmp_path/'page.png')
+        assert page.locator('#sample option').count() == 12
+        states = [state()]
+        page.locator('#threshold').fill('0.9')
+        states.append(state())
+        page.locator('#sample').select_option(index=11)
+        states.append(state())
+        assert all(len(set(kind)) == 3 for kind in zip(*states))
+        page.get_by_role('link', name='the report of the published comparison').click()
+        page.get_by_role('heading', name='Is the difference real?').wait_for()
