@@ -1,5 +1,5 @@
 "The commands, from a shell."
-import time
+import json, time
 
 import numpy as np, pandas as pd, pytest
 from PIL import Image
@@ -46,6 +46,21 @@ def test_a_run_of_another_size_is_scored_at_its_own(data, tmp_path):
     assert run.returncode == 0, run.stderr
     trained, evaluated = (pd.read_csv(path/'scores.csv') for path in (out, tmp_path))
     assert np.allclose(trained.iou, evaluated.iou, atol=1e-3)
+
+
+def test_flags_arrive(data, tmp_path):
+    out = tmp_path/'run'
+    assert shell(*train(data, out, '--augment', epochs=1)).returncode == 0
+    assert json.loads((out/'config.json').read_text())['train_config']['augment']
+    means = []
+    for flags in [], ['--threshold', '0.55'], ['--tta']:
+        run = shell('lesionseg_evaluate', '--model_path', out, '--data', data, *flags,
+                    '--out', tmp_path/'scores.csv')
+        assert run.returncode == 0, run.stderr
+        means.append(pd.read_csv(tmp_path/'scores.csv')[['iou', 'soft_iou']].mean())
+    plain, cut, augmented = means
+    assert cut.iou != plain.iou and cut.soft_iou == plain.soft_iou
+    assert augmented.soft_iou != plain.soft_iou
 
 
 def photographs(folder, number=6):
