@@ -53,8 +53,8 @@ def test_flags_arrive(data, tmp_path):
     assert shell(*train(data, out, '--augment', epochs=1)).returncode == 0
     assert json.loads((out/'config.json').read_text())['train_config']['augment']
     means = []
-    for flags in [], ['--threshold', '0.55'], ['--tta']:
-        run = shell('lesionseg_evaluate', '--model_path', out, '--data', data, *flags,
+    for flags in [], ['--threshold', '0.9'], ['--tta']:
+        run = shell('lesionseg_evaluate', '--model_path', 'isic2016', '--data', data, *flags,
                     '--out', tmp_path/'scores.csv')
         assert run.returncode == 0, run.stderr
         means.append(pd.read_csv(tmp_path/'scores.csv')[['iou', 'soft_iou']].mean())
