@@ -16,19 +16,22 @@ def render():
     for cell in nb.cells:
         if '#| echo: false' in cell.source: cell.metadata['transient'] = {'remove_source': True}
         cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
-    text, resources = MarkdownExporter().from_notebook_node(nb, resources={'output_files_dir': 'nbs/figures', 'unique_key': 'readme'})
-    text = re.sub(r'(\]\()(?!https?:|nbs/|\.\./|lesionseg/)([\w/.-]+\.\w+\))', r'\1nbs/\2', text)  # links from the top
+    names = {'output_files_dir': 'nbs/figures', 'unique_key': 'readme'}
+    text, resources = MarkdownExporter().from_notebook_node(nb, resources=names)
+    # links from the top
+    text = re.sub(r'(\]\()(?!https?:|nbs/|\.\./|lesionseg/)([\w/.-]+\.\w+\))', r'\1nbs/\2', text)
     text = text.replace('](../', '](')
     shown = {name: data for name, data in resources['outputs'].items() if name in text}
     return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', shown
 
 
 def stale():
-    "The files that are not what index.ipynb says, with what they should hold; None for a figure that it no longer shows."
+    "The files that differ from index.ipynb, with what they should hold; None: it is not shown."
     text, outputs = render()
     files = {root/'README.md': text.encode(), **{root/name: data for name, data in outputs.items()}}
     gone = {path: None for path in figures.glob('readme_*') if path not in files}
-    return gone | {path: data for path, data in files.items() if not path.exists() or path.read_bytes() != data}
+    return gone | {path: data for path, data in files.items()
+                   if not path.exists() or path.read_bytes() != data}
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"Leaves a still of each widget in the notebooks: its image or its folded text, without the live view."
+"Leaves a still of each widget in the notebooks, its image or its folded text, and no live view."
 from pathlib import Path
 
 import nbformat

@@ -51,7 +51,8 @@ def history(out):
     return pd.read_csv(out/'history.csv').drop(columns=['train_seconds', 'seconds'])
 
 
-def checkpoints(out): return sorted(path.name for path in (out/'checkpoint').iterdir() if path.is_dir())
+def checkpoints(out):
+    return sorted(path.name for path in (out/'checkpoint').iterdir() if path.is_dir())
 
 
 def start(*command):

@@ -164,7 +164,8 @@ def odd_masks():
     yield 'half the size', mask.resize((48, 36)), False
     yield 'grey edges', mask.resize((48, 36)).resize((96, 72), Image.BILINEAR), False
     yield 'no lesion', Image.new('L', (96, 72)), False
-    yield 'three values', Image.fromarray((lesion*255 | np.eye(72, 96).astype(int)).astype('uint8')), False
+    three = (lesion*255 | np.eye(72, 96).astype(int)).astype('uint8')
+    yield 'three values', Image.fromarray(three), False
 
 
 def try_masks(data):
@@ -180,7 +181,8 @@ def try_masks(data):
             except (OSError, ValueError):
                 file.unlink(missing_ok=True)
                 continue # no such file exists
-            def is_right(loaded): return read and (loaded.train.pixels[3, ..., 3] != wanted).mean() < .02
+            def is_right(loaded):
+                return read and (loaded.train.pixels[3, ..., 3] != wanted).mean() < .02
             yield 'masks of other kinds', name, end_of(lambda: load_data(data, SIZE), is_right)
             file.unlink()
 

@@ -12,13 +12,20 @@ def saved(image, name): return lambda root: image.save(root/name)
 
 BAD = { # what is done to the data set, and what the sentence must contain
     'no such folder': (lambda root: shutil.rmtree(root), 'is no folder'),
-    'empty folder': (lambda root: [path.unlink() for path in (root/'train').iterdir()], 'holds no image'),
+    'empty folder': (
+        lambda root: [path.unlink() for path in (root/'train').iterdir()], 'holds no image'),
     'image without mask': (lambda root: (root/MASK).unlink(), 'ISIC_0000003.jpg has no mask'),
-    'mask without image': (lambda root: (root/IMAGE).unlink(), 'ISIC_0000003_Segmentation.png has no image'),
-    'two masks': (lambda root: shutil.copy(root/MASK, root/'train_masks/ISIC_0000003.png'), 'are both for ISIC_0000003'),
+    'mask without image': (
+        lambda root: (root/IMAGE).unlink(), 'ISIC_0000003_Segmentation.png has no image'),
+    'two masks': (
+        lambda root: shutil.copy(root/MASK, root/'train_masks/ISIC_0000003.png'),
+        'are both for ISIC_0000003'),
     'different size': (saved(Image.new('RGB', (90, 72)), IMAGE), 'same size'),
-    'truncated JPEG': (lambda root: (root/IMAGE).write_bytes((root/IMAGE).read_bytes()[:-300]), 'ISIC_0000003.jpg cannot be read'),
-    'text called .jpg': (lambda root: (root/IMAGE).write_text('hello'), 'ISIC_0000003.jpg is no image'),
+    'truncated JPEG': (
+        lambda root: (root/IMAGE).write_bytes((root/IMAGE).read_bytes()[:-300]),
+        'ISIC_0000003.jpg cannot be read'),
+    'text called .jpg': (
+        lambda root: (root/IMAGE).write_text('hello'), 'ISIC_0000003.jpg is no image'),
     '0 bytes': (lambda root: (root/IMAGE).write_bytes(b''), 'ISIC_0000003.jpg is empty'),
     'grey mask': (saved(Image.linear_gradient('L').resize((96, 72)), MASK), 'grey values'),
     'mask all background': (saved(Image.new('L', (96, 72)), MASK), 'all background'),
@@ -47,7 +54,8 @@ def test_readable_images_are_read(mode, data, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     image = Image.open(data/IMAGE)
     (data/IMAGE).unlink()
-    if mode == '16 bits': image = Image.fromarray(np.asarray(image.convert('L')).astype('uint16')*257)
+    if mode == '16 bits':
+        image = Image.fromarray(np.asarray(image.convert('L')).astype('uint16')*257)
     else: image = image.convert(mode)
     image.save(data/'train'/('ISIC_0000003.tif' if mode == 'CMYK' else 'ISIC_0000003.png'))
     assert len(load_data(data).train) == 8

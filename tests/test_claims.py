@@ -26,8 +26,10 @@ def text_of(path):
     cells = json.loads(content)['cells']
     seen = [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'markdown']
     for output in (output for cell in cells for output in cell.get('outputs', ())):
-        seen += [''.join(output.get('text', '')), ''.join(output.get('data', {}).get('text/html', ''))]
-        seen += [''.join(output.get('data', {}).get(kind, '')) for kind in ('text/plain', 'text/markdown')]
+        data = output.get('data', {})
+        seen.append(''.join(output.get('text', '')))
+        seen += [''.join(data.get(kind, ''))
+                 for kind in ('text/html', 'text/plain', 'text/markdown')]
     return '\n'.join(seen)
 
 
@@ -48,7 +50,7 @@ def rows(table, conditions):
 
 
 def of_images(files, column, conditions):
-    "The values of each image: a row for an image, a column for a run (or one, where none is named)."
+    "The values of each image: a row for an image, a column for a run (or just one)."
     parts = [rows(table, conditions).set_index('id') for table in files]
     keys = ['seed'] if 'seed' in parts[0] else []
     if not keys: return pd.concat([part[column] for part in parts], axis=1)
@@ -89,7 +91,7 @@ def minutes(files, column, conditions):
     return round(files[0][column].sum()/60, -1)
 
 def paired_gain(files, column, conditions):
-    """Second half of the files minus the first, seed by seed: the mean, and a t interval over seeds.
+    """Second half of the files minus the first, seed by seed: mean, and a t interval over seeds.
 
     The variance has two parts: the seeds (n − 1 degrees of freedom) and the images."""
     half = len(files)//2

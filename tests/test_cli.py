@@ -83,7 +83,8 @@ def photographs(folder, number=6):
 def test_predict_a_folder(tmp_path):
     folder, out = photographs(tmp_path/'in'), tmp_path/'out'
     before = {path: path.read_bytes() for path in folder.rglob('*.jpg')}
-    run = shell('lesionseg_predict', folder, '--out', out, '--recursive', '--overlay', '--probability')
+    run = shell('lesionseg_predict', folder, '--out', out, '--recursive', '--overlay',
+                '--probability')
     assert run.returncode == 1 and 'Traceback' not in run.stderr
     assert 'cut.jpg' in run.stderr + run.stdout and 'text.jpg' in run.stderr + run.stdout
     table = pd.read_csv(out/'predictions.csv', dtype={'id': str})

@@ -1,4 +1,4 @@
-"The course: exercises have solutions, glossary terms occur where they are said to, sources are listed."
+"The course: exercises have solutions, glossary terms occur where said, sources are listed."
 import json, re
 
 import pytest
@@ -88,7 +88,8 @@ def test_glossary_terms_occur_in_their_lesson(lesson):
 BIB = (ROOT/'nbs/references.bib').read_text()
 SOURCES = {key: dict(re.findall(r'^  (\w+) = \{(.*)\},?$', body, re.M))
            for key, body in re.findall(r'^@\w+\{(\w+),\n(.*?)^\}', BIB, re.M | re.S)}
-CITED = re.compile(r"([A-ZÀ-Ž][\w’'-]+)(?: (?:&|and) [A-ZÀ-Ž]\w+| et al\.)?,? \(?((?:18|19|20)\d\d)\)")
+CITED = re.compile(r"([A-ZÀ-Ž][\w’'-]+)(?: (?:&|and) [A-ZÀ-Ž]\w+| et al\.)?"
+                   r",? \(?((?:18|19|20)\d\d)\)")
 NO_AUTHOR = {'CIE', 'ISIC', 'RFC', 'Lancet'} # words that stand before a year, and are no author
 
 

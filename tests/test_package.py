@@ -38,7 +38,8 @@ def test_installed_it_works_in_an_empty_folder(kind, built, tmp_path):
     venv.create(home, with_pip=False)
     python = home/'bin/python'
     site = next((home/'lib').glob('python*'))/'site-packages'
-    (site/'requirements.pth').write_text('\n'.join(p for p in sys.path if p.endswith('site-packages')))
+    packages = [path for path in sys.path if path.endswith('site-packages')]
+    (site/'requirements.pth').write_text('\n'.join(packages))
     install = shell(sys.executable, '-m', 'pip', '--python', python, 'install', '-q', '--no-deps',
                     '--no-build-isolation', '--ignore-installed', next(built.glob(f'*.{kind}')))
     assert install.returncode == 0, install.stderr

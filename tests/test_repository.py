@@ -51,7 +51,8 @@ def test_notebook_reads_well(path):
     notebook, code = json.loads(path.read_text()), code_cells(path)
     outputs = [output for cell in code for output in cell['outputs']]
     assert outputs or not code
-    assert [cell['text'][-60:] for cell in code if shows(cell['text']) and not cell['outputs']] == []
+    assert [cell['text'][-60:] for cell in code
+            if shows(cell['text']) and not cell['outputs']] == []
     assert [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'] == []
     assert re.findall(r'/(?:home|root|tmp|Users|work)/.{,40}', json.dumps(outputs)) == []
     assert 'widgets' not in notebook['metadata'], 'run python .ci/still.py'
@@ -73,7 +74,14 @@ def test_lines_and_cells_fit_the_window(path):
     assert wide == [] and long == []
 
 
-OLD = '''picture pictures written_whole keep_memory lay_out folded tidy tidied tidy_probability own_size
+def test_lines_of_scripts_fit_too():
+    scripts = [*ROOT.glob('tests/*.py'), *ROOT.glob('.ci/*.py'), ROOT/'.ci/run', ROOT/'setup.py']
+    assert [f'{path.name}, line {n}' for path in scripts
+            for n, line in enumerate(path.read_text().splitlines(), 1) if len(line) > WIDTH] == []
+
+
+OLD = '''picture pictures written_whole keep_memory lay_out folded tidy tidied
+    tidy_probability own_size
     own_masks own_size_iou rate_factor small_share smaller journey plot_journey protocol
     protocol_parts fifths predict_flips flips compare_pairs pair_table difference_interval
     calibration_error CutShort begins_at leads_out sound_zip Ingredients draw_picture OURS ours
@@ -94,8 +102,8 @@ def test_no_old_names():
     assert sorted(set(found)) == []
 
 
-ORDER = '''core files data metrics model transforms inference training runs comparison plots synthetic
-    download folder release report widgets exercises cli'''.split()
+ORDER = '''core files data metrics model transforms inference training runs comparison plots
+    synthetic download folder release report widgets exercises cli'''.split()
 
 
 def test_imports_point_one_way():
@@ -105,7 +113,8 @@ def test_imports_point_one_way():
         tree = ast.parse((ROOT/f'lesionseg/{name}.py').read_text())
         nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
         found[name] = {node.module for node in nodes if node.module}
-    assert {path.stem for path in (ROOT/'lesionseg').glob('*.py')} == {*ORDER, '__init__', '_modidx', 'all'}
+    modules = {path.stem for path in (ROOT/'lesionseg').glob('*.py')}
+    assert modules == {*ORDER, '__init__', '_modidx', 'all'}
     late = [f'{name} imports {other}' for name, others in found.items() for other in others
             if ORDER.index(other) >= ORDER.index(name)]
     assert late == []
