@@ -212,8 +212,8 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'if len(first) != len(second)'),
     'published rows beside any data': (
         '05_comparison', 'and any(map(_on_isic2016, group))', ''),
-    'border contact counts the whole mask': (
-        '05_comparison', '(edge & frame).sum()', '(mask & frame).sum()'),
+    'border contact is a share of the frame': (
+        '05_comparison', '/max(edge.sum(), 1)', '/max(frame.sum(), 1)'),
 
     # ---- plots
     'too much and missed change colors': (
