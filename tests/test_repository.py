@@ -121,17 +121,23 @@ def test_imports_point_one_way():
 
 
 def test_importing_does_nothing():
-    "No random number is drawn, no warning filter set, and it is quick."
+    """No random number is drawn, and the own code costs far less time than the libraries it uses.
+
+    (Together they take two to four seconds on a quiet machine; a busy one decides nothing here.)"""
     program = '''if True:
-        import time, torch, warnings
+        import time
+        start = time.process_time()
+        import accelerate.utils, ipywidgets, matplotlib.pyplot, pandas, scipy.stats, seaborn
+        import fastcore.script, huggingface_hub, scipy.ndimage, torch, torchvision
+        libraries = time.process_time() - start
         torch.manual_seed(0); first = torch.rand(1).item()
-        torch.manual_seed(0); filters, start = len(warnings.filters), time.process_time()
+        torch.manual_seed(0); start = time.process_time()
         import lesionseg.all
         assert torch.rand(1).item() == first
-        print(time.process_time() - start)'''
+        print((time.process_time() - start)/libraries)'''
     run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert float(run.stdout) < 5
+    assert float(run.stdout) < .5
     program = '''if True:
         import sys, lesionseg
         assert 'torch' not in sys.modules
