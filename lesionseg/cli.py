@@ -24,10 +24,9 @@ from .data import LesionData, LesionDataset, load_data, to_tensors
 from .download import download_isic2016
 from .files import find_pairs, load_pixels, native_masks
 from .folder import check_threshold, segment_folder
-from lesionseg.inference import (
-    clean_probs, fuse_conv_bn, predict as predict_probs, predict_dataset, predict_tta,
-    score_dataset)
-from .metrics import score_images
+from .inference import (
+    fuse_conv_bn, predict as predict_probs, predict_dataset, score_dataset, with_options)
+from .metrics import METRICS, score_images
 from .model import PACKAGED, LesionSegmenter
 from .plots import plot_gallery, save_figure
 from .release import export_onnx, pack
@@ -236,11 +235,7 @@ def evaluate(
     check_threshold(threshold)
     model = _load_model(model_path)
     root, test = _test_images({model_path: model}, data, size, allow)
-    fused = fuse_conv_bn(model)
-    def network(images):
-        probs = (predict_tta if tta else predict_probs)(fused, images, bf16=bf16)
-        return clean_probs(probs, threshold) if largest_component else probs
-
+    network = with_options(fuse_conv_bn(model), threshold, tta, bf16, largest_component)
     own = native_masks(root, test.ids, allow=allow) if native else None
     scores = score_dataset(network, test, threshold, own)
     shown = scores.describe().T.rename(columns={'50%': 'median'})
@@ -286,8 +281,8 @@ def visualize(
     _, test = _test_images(models, data, size, allow)
     networks = {path: partial(predict_probs, fuse_conv_bn(model)) for path, model in models.items()}
 
-    scores = None if indices else score_dataset(networks[model_path], test, threshold)
-    chosen = indices if scores is None else pick_by_rank(scores.iou.to_numpy())
+    chosen = indices or pick_by_rank(
+        score_dataset(networks[model_path], test, threshold).iou.to_numpy())
     shown = {name: networks[path] for name, path in zip(_names(paths), paths)}
     save_figure(_draw(test, chosen, shown, threshold), Path(out))
     print(f"Images {', '.join(map(str, chosen))} are drawn in {out}.")
@@ -298,13 +293,12 @@ def _reference(data):
     model = LesionSegmenter.from_pretrained()
     test = _load_test(data.root, model.size, data.allow)
     sides = data.size, data.size
-    scores, position = [], 0
-    for ids, probs, _ in predict_dataset(partial(predict_probs, fuse_conv_bn(model)), test):
-        _, masks = data.test.batch(range(position, position + len(ids)))
+    sums = pd.Series(0., list(METRICS))
+    for positions, probs, _ in predict_dataset(partial(predict_probs, fuse_conv_bn(model)), test):
+        _, masks = data.test.batch(positions)
         probs = interpolate(probs, sides, mode='bilinear', antialias=True)
-        scores.append(score_images(probs, masks, ids))
-        position += len(ids)
-    mean = pd.concat(scores).mean()
+        sums += score_images(probs, masks, [test.ids[i] for i in positions]).sum()
+    mean = sums/len(test)
     names = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
     row = {shown: mean[name] for name, shown in names.items()}
     return pd.DataFrame(row, index=[(PACKAGED, 'packaged model')])

@@ -25,6 +25,7 @@ class Exercise:
 
 EXERCISES: dict[str, Exercise] = {} # By name: chapter or study, and a number
 
+# %% ../nbs/lib/exercises.ipynb #a13eb63d
 def check(
     name: str, # Of the exercise, e.g. 'metrics 2'
     answer, # A number, a string, an array, a list of these, or a function; `...` if none yet

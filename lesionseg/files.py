@@ -253,6 +253,7 @@ class DatasetFiles:
         listed = ', '.join(f'{number} {kind}' for kind, number in kinds.items())
         return [self.summary, f'left out: {listed}']
 
+# %% ../nbs/lib/files.ipynb #89072cd7
 def one_each(
     pairs: Iterable[Pair],
 ) -> list[Pair]: # Sorted by id

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from .core import Images, LesionsegError, Pixels, atomic_write
 from .files import IMAGE_SUFFIXES, read_image
 from .inference import (
-    check_bf16, clean_probs, compile_for_cpu, fuse_conv_bn, predict, predict_tta, prepare_image)
+    check_bf16, compile_for_cpu, fuse_conv_bn, prepare_image, with_options)
 from .model import LesionSegmenter
 
 # %% ../nbs/lib/folder.ipynb #66c9e767
@@ -332,10 +332,8 @@ def _network(model, settings):
     "A function from a batch of images to probabilities."
     on_cpu = next(model.parameters()).device.type == 'cpu'
     model = compile_for_cpu(model) if on_cpu and not settings.bf16 else fuse_conv_bn(model)
-    def network(images):
-        probs = (predict_tta if settings.tta else predict)(model, images, bf16=settings.bf16)
-        return clean_probs(probs, settings.threshold) if settings.largest_component else probs
-    return network
+    return with_options(
+        model, settings.threshold, settings.tta, settings.bf16, settings.largest_component)
 
 # %% ../nbs/lib/folder.ipynb #8a5abe85
 def _segment_items(items, model, settings, out, batch_size):

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['SKIPS', 'check_bf16', 'predict', 'fuse_conv_bn', 'predict_tta', 'predict_dataset', 'score_dataset', 'to_onnx',
            'OnnxSegmenter', 'compile_for_cpu', 'prepare_image', 'segment', 'keep_largest_component', 'clean_probs',
-           'feature_maps', 'liveliest_maps', 'ablate_skips']
+           'with_options', 'feature_maps', 'liveliest_maps', 'ablate_skips']
 
 # %% ../nbs/lib/inference.ipynb #8baed314
 import operator
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import cache, partial, reduce, singledispatch
+from functools import cache, reduce, singledispatch
 from itertools import chain, islice
 from pathlib import Path
 
@@ -65,10 +65,11 @@ def fuse_conv_bn(
         if not isinstance(layer, nn.Sequential): continue
         for i in range(1, len(layer)):
             conv, bn = layer[i-1], layer[i]
-            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(bn, nn.BatchNorm2d):
-                transpose = isinstance(conv, nn.ConvTranspose2d)
-                layer[i-1] = fuse_conv_bn_eval(conv, bn, transpose=transpose)
-                layer[i] = nn.Identity()
+            if not isinstance(bn, nn.BatchNorm2d): continue
+            if not isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)): continue
+            transpose = isinstance(conv, nn.ConvTranspose2d)
+            layer[i-1] = fuse_conv_bn_eval(conv, bn, transpose=transpose)
+            layer[i] = nn.Identity()
     return fused
 
 # %% ../nbs/lib/inference.ipynb #f66d7dc4
@@ -88,13 +89,13 @@ def predict_dataset(
     network: Callable[[Images], Probs], # For example `partial(predict, model)`
     dataset: LesionDataset,
     batch_size: int|None=None, # Images at a time; default 64, of more than 128 × 128 pixels fewer
-) -> Iterator[tuple[list[str], Probs, Masks]]: # Ids, prediction and ground truth of a batch
+) -> Iterator[tuple[range, Probs, Masks]]: # Positions, predictions and ground truth of a batch
     "Predict batch by batch, in order; memory does not grow with the number of images."
     batch_size = batch_size or max(1, 64*128**2//max(dataset.size, 128)**2)
     for start in range(0, len(dataset), batch_size):
-        ids = dataset.ids[start:start+batch_size]
-        images, masks = dataset.batch(range(start, start + len(ids)))
-        yield ids, network(images), masks
+        positions = range(start, min(start + batch_size, len(dataset)))
+        images, masks = dataset.batch(positions)
+        yield positions, network(images), masks
 
 def score_dataset(
     network: Callable[[Images], Probs], # For example `partial(predict, model)`
@@ -105,12 +106,11 @@ def score_dataset(
     "All scores of every image of a data set."
     columns = [*METRICS, 'native_iou'] if native else [*METRICS]
     scores = pd.DataFrame(index=pd.Index(dataset.ids, name='id'), columns=columns, dtype=float)
-    position = 0
-    for ids, probs, masks in predict_dataset(network, dataset):
-        table = score_images(probs, masks, ids, threshold)
-        if native: table['native_iou'] = native_iou(probs, islice(native, len(ids)), threshold)
-        scores.iloc[position:position + len(ids)] = table.to_numpy()
-        position += len(ids)
+    for positions, probs, masks in predict_dataset(network, dataset):
+        table = score_images(probs, masks, [dataset.ids[i] for i in positions], threshold)
+        if native:
+            table['native_iou'] = native_iou(probs, islice(native, len(positions)), threshold)
+        scores.iloc[positions] = table.to_numpy()
     return scores
 
 # %% ../nbs/lib/inference.ipynb #42a125b8
@@ -311,6 +311,21 @@ def clean_probs(
     above = probs > threshold
     kept = keep_largest_component(above)
     return torch.where(kept == above, probs, kept.float())
+
+# %% ../nbs/lib/inference.ipynb #0e0def00
+def with_options(
+    model: nn.Module, # A network that gives logits
+    threshold: float=.5, # Where the components are looked for
+    tta: bool=False, # Test-time augmentation?
+    bf16: bool=False, # As for `predict`
+    largest_component: bool=False, # `clean_probs`?
+) -> Callable[[Images], Probs]: # From a batch to its probabilities
+    "Predict, with what else was asked for."
+    how = predict_tta if tta else predict
+    def network(images):
+        probs = how(model, images, bf16=bf16)
+        return clean_probs(probs, threshold) if largest_component else probs
+    return network
 
 # %% ../nbs/lib/inference.ipynb #9e3352cf
 @torch.inference_mode()

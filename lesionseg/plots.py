@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLORS', 'plot_curves', 'plot_scores', 'plot_gallery', 'plot_thresholds', 'plot_summary', 'plot_properties',
            'save_figure', 'plot_architecture', 'to_pixels', 'enlarge', 'montage', 'overlay', 'legend', 'Chart',
-           'map_row', 'draw_contour']
+           'map_tiles', 'map_row', 'draw_contour']
 
 # %% ../nbs/lib/plots.ipynb #12664013
 import textwrap
@@ -216,6 +216,7 @@ def _draw_property(ax, values, scores, color, label):
     middles, means = values.groupby(fifth).median(), scores.groupby(fifth).mean()
     ax.plot(middles, means, 'o-', color=color, label=label)
 
+# %% ../nbs/lib/plots.ipynb #bf2da556
 @_plain_text()
 def plot_properties(
     properties: pd.DataFrame, # As `image_properties` gives it
@@ -257,6 +258,7 @@ def _boxes(steps):
     outputs = shown[['channels out', 'side out']].astype(int)
     return [('image', 3, int(steps['side in'].iloc[0])), *outputs.itertuples(name=None)]
 
+# %% ../nbs/lib/plots.ipynb #f8e24252
 @_plain_text()
 def plot_architecture(
     steps: pd.DataFrame, # As `model.summary` gives it
@@ -418,16 +420,23 @@ class Chart:
         return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
 
 # %% ../nbs/lib/plots.ipynb #d12bf312
+def map_tiles(
+    name: str, # What the maps are
+    maps: Tensor, # channels × height × width
+) -> tuple[str, list[tuple[str, Pixels]]]: # A caption for all, and the tiles of a `montage`
+    "The liveliest maps, each with the number of its channel."
+    channels, shown = liveliest_maps(maps)
+    tiles = [(f'{channel}', to_pixels(tile)) for channel, tile in zip(channels, shown)]
+    size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
+    return f'{name}: {size}, the {len(channels)} liveliest', tiles
+
 def map_row(
     name: str, # What the maps are
     maps: Tensor, # channels × height × width
     side: int=88, # Of each shown map, in pixels
 ) -> Image.Image:
     "A row of the liveliest maps, with a line above that says what they are."
-    channels, shown = liveliest_maps(maps)
-    tiles = [(f'{channel}', to_pixels(tile)) for channel, tile in zip(channels, shown)]
-    size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
-    caption = f'{name}: {size}, the {len(channels)} liveliest'
+    caption, tiles = map_tiles(name, maps)
     return montage([[(caption, montage([tiles], side))]])
 
 # %% ../nbs/lib/plots.ipynb #e001bad4

@@ -10,7 +10,7 @@ import base64, html, io, json, textwrap
 from functools import partial
 from pathlib import Path
 
-import pandas as pd, torch
+import numpy as np, pandas as pd
 from matplotlib import pyplot as plt
 from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
@@ -303,11 +303,11 @@ def _csv(table): return table.to_csv(float_format='%.6f', lineterminator='\n').e
 
 def _sweep(network, test, threshold):
     "Mean scores at each threshold, and the IoU of each image at one, batch by batch."
-    sums, scores = 0, []
-    for ids, probs, masks in predict_dataset(network, test):
-        sums += threshold_sweep(probs, masks)*len(ids)
-        scores.append(iou(probs, masks, threshold))
-    return sums/len(test), torch.cat(scores).numpy()
+    sums, scores = 0, np.empty(len(test))
+    for positions, probs, masks in predict_dataset(network, test):
+        sums += threshold_sweep(probs, masks)*len(positions)
+        scores[positions] = iou(probs, masks, threshold)
+    return sums/len(test), scores
 
 def _look(runs, test, threshold):
     "Figures of the test images, the table of thresholds, and the viewer."

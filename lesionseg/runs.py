@@ -215,6 +215,7 @@ _KEPT = 2 # Checkpoints of a run that trains
 def _write_table(table, path):
     with atomic_write(path) as temporary: table.to_csv(temporary)
 
+# %% ../nbs/lib/runs.ipynb #9e7c2ceb
 class TrainingRun(Run):
     "A run while it trains: it also writes."
     def _checkpoints(self):

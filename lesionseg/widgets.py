@@ -23,7 +23,7 @@ from .inference import SKIPS, ablate_skips, feature_maps, segment
 from .metrics import iou
 from .model import LesionSegmenter
 from .plots import (
-    COLORS, Chart, draw_contour, enlarge, legend, liveliest_maps, montage, overlay, to_pixels)
+    COLORS, Chart, draw_contour, enlarge, legend, map_tiles, montage, overlay, to_pixels)
 from .runs import Run, train_run
 from .synthetic import SceneParams, render
 from .training import TrainConfig
@@ -66,18 +66,22 @@ class Sheet(NamedTuple):
                         [(caption, whole(part)) for caption, part in row]
                         for row in self.rows], self.side)
 
-    def _part(self, part):
-        "HTML of what a tile holds, its width in pixels, and the share of it that is enough."
+    def _width(self, part):
+        "The width of a tile in pixels."
         if isinstance(part, Sheet):
-            widths = [sum(part._part(inner)[1] + 8 for _, inner in row) - 8
-                      for row in part.rows if not isinstance(row, dict)]
-            return part.html(), max(widths), .6
+            return max(sum(part._width(inner) + 8 for _, inner in row) - 8
+                       for row in part.rows if not isinstance(row, dict))
+        if isinstance(part, Image.Image): return part.width
+        return round(self.side*part.shape[1]/part.shape[0])
+
+    def _part(self, part):
+        "HTML of what a tile holds, and the share of its width that is enough."
+        if isinstance(part, Sheet): return part.html(), .6
         if isinstance(part, Image.Image):
-            return f'<img class="lesionseg-chart" src="{_png_url(part)}">', part.width, .9
-        height, width = part.shape[:2]
-        how = 'pixelated' if self.side >= 2*height else 'auto'
-        shown = f'<img style="image-rendering: {how}" src="{_png_url(Image.fromarray(part))}">'
-        return shown, round(self.side*width/height), .45
+            return f'<img class="lesionseg-chart" src="{_png_url(part)}">', .9
+        how = 'pixelated' if self.side >= 2*len(part) else 'auto'
+        url = _png_url(Image.fromarray(part))
+        return f'<img style="image-rendering: {how}" src="{url}">', .45
 
     def html(self) -> str:
         "Rows that break where the window is narrow; captions in the color of the window's text."
@@ -88,7 +92,8 @@ class Sheet(NamedTuple):
                 continue
             tiles = []
             for caption, part in row:
-                shown, width, enough = self._part(part)
+                width = self._width(part)
+                shown, enough = self._part(part)
                 tiles.append(f'<figure style="flex: 1 1 {enough*width:.0f}px; '
                              f'max-width: {width}px"><figcaption>{html.escape(caption.strip())}'
                              f'</figcaption>{shown}</figure>')
@@ -243,11 +248,10 @@ class ThresholdExplorer(Explorer):
 # %% ../nbs/lib/widgets.ipynb #0ca698bf
 def _map_tile(name, maps):
     "A tile that holds the liveliest maps, each with the number of its channel."
-    channels, shown = liveliest_maps(maps)
-    tiles = [(f'{channel}', to_pixels(tile)) for channel, tile in zip(channels, shown)]
-    size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
-    return f'{name}: {size}, the {len(channels)} liveliest', Sheet([tiles], 88)
+    caption, tiles = map_tiles(name, maps)
+    return caption, Sheet([tiles], 88)
 
+# %% ../nbs/lib/widgets.ipynb #75ce1abe
 class InsideNetwork(Explorer):
     "Sliders for sample, layer and skip: feature maps, and the prediction without the skip."
     def __init__(self,

@@ -298,7 +298,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'lib/cli', 'score_dataset(network, test, threshold, own)',
         'score_dataset(network, test, .5, own)'),
     '--augment is ignored': ('lib/cli', 'augment=augment, ', ''),
-    '--tta is ignored': ('lib/cli', '(predict_tta if tta else predict_probs)', '(predict_probs)'),
+    '--tta is ignored': ('lib/cli', 'threshold, tta, bf16', 'threshold, False, bf16'),
     'an error ends with code 0': (
         'lib/cli', "sys.exit(f'lesionseg_{command.__name__}: {error}')",
         "print(f'lesionseg_{command.__name__}: {error}')"),

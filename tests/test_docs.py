@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from conftest import ROOT, shell
+from conftest import NOTEBOOKS, ROOT, shell
 from test_browser import BROWSER, QUIET
 
 pytest.importorskip('mkdocs_jupyter', reason="no mkdocs: pip install -e '.[docs]'")
@@ -21,26 +21,25 @@ def site(tmp_path_factory):
     return out
 
 
-def pages():
-    "The notebooks, by their path in nbs without its ending."
-    paths = [path for path in (ROOT/'nbs').rglob('*.ipynb')
-             if '.ipynb_checkpoints' not in path.parts]
-    return [path.relative_to(ROOT/'nbs').with_suffix('').as_posix() for path in paths]
+NAMES = [path.relative_to(ROOT/'nbs').with_suffix('').as_posix() for path in NOTEBOOKS]
+
+
+def text_of(site, name):
+    "The page of a notebook; `name` is its path in nbs without its ending."
+    return (site/('' if name == 'index' else name)/'index.html').read_text()
 
 
 def test_every_notebook_has_a_page_without_directives(site):
-    for name in pages():
-        page = site/'index.html' if name == 'index' else site/name/'index.html'
-        text = page.read_text()
+    for name in NAMES:
+        text = text_of(site, name)
         assert '#| export' not in text and '#| hide' not in text and 'default_exp' not in text
 
 
 def test_every_notebook_can_be_opened_elsewhere(site):
     "Two links below the title, to the notebook's own file."
     project = 'lesionseg/lesionseg'
-    for name in pages():
-        page = site/'index.html' if name == 'index' else site/name/'index.html'
-        text = page.read_text()
+    for name in NAMES:
+        text = text_of(site, name)
         colab = f'https://colab.research.google.com/github/{project}/blob/main/nbs/{name}.ipynb'
         binder = f'https://mybinder.org/v2/gh/{project}/main?labpath=nbs/{name}.ipynb'
         assert text.count(f'<a class="md-button" href="{colab}">Open in Colab</a>') == 1
