@@ -50,6 +50,8 @@ def shows(source):
 def test_notebook_reads_well(path):
     "Outputs are there, and none of them is an error, a warning or a path of a machine."
     notebook, code = json.loads(path.read_text()), code_cells(path)
+    head = ''.join(notebook['cells'][0]['source'])
+    assert not re.search('^- ', head, re.M), 'nbdev reads a list in the first cell as settings'
     outputs = [output for cell in code for output in cell['outputs']]
     assert outputs or not code
     assert [cell['text'][-60:] for cell in code
