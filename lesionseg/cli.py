@@ -115,19 +115,35 @@ def _home(data):
     "The default folder of all runs on a data set; a size other than 128 is part of its name."
     return Path('runs')/(data.name if data.size == 128 else f'{data.name}-{data.size}')
 
-def _run_name(mode, cfg, data, weights, seed):
+def _run_name(mode, cfg, data, weights, seed, teacher=''):
     "The default name of a run's folder: mode, what differs from the default, seed."
     default = _config(mode, data)
     words = [word.format(getattr(cfg, field)) for field, word in _WORDS.items()
              if getattr(cfg, field) != getattr(default, field)]
     if _weights(weights, data) != _weights(None, data): words.append(Path(weights).stem)
+    if teacher: words.append('distilled')
     return '-'.join([mode, *words, f'seed{seed}'])
 
+# %% ../nbs/lib/cli.ipynb #1f8a7ec5
+def _run_of(path):
+    "The run that a model belongs to; None: it is on its own."
+    path = Path(path)
+    file = (path.parent if path.is_file() else path)/'config.json'
+    if not file.is_file() or b'"train_config"' not in file.read_bytes(): return None
+    return Run(file.parent)
+
+def _load_model(path):
+    "The model of a run, whose checksum is compared, or any other that `from_pretrained` takes."
+    run = _run_of(path) if Path(path).is_dir() else None
+    return run.model() if run else LesionSegmenter.from_pretrained(path)
+
 # %% ../nbs/lib/cli.ipynb #d63877b0
-def _train(cfg, data, path, weights, seed) -> Run:
+def _train(cfg, data, path, weights, seed, teacher='') -> Run:
     "Train a run, and end the program if it was stopped on the way."
     weights = _weights(weights, data)
-    run = train_run(cfg, data, path, None if weights == 'none' else weights, seed)
+    teachers = {name: _load_model(name) for name in teacher.split(',') if name}
+    run = train_run(cfg, data, path, None if weights == 'none' else weights, seed,
+                    teachers=teachers)
     if not run.finished: sys.exit(130)
     return run
 
@@ -157,6 +173,7 @@ def train(
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
+    teacher: str='', # Trained models to learn from as well, as of --model; several with commas
     more: str=None, # Folder of another data set, all of whose images are added for training
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
@@ -164,23 +181,11 @@ def train(
     cfg = _config(mode, dataset, epochs=epochs, batch_size=batch_size, normalize=normalize,
                   augment=augment, validate_on=validate_on, valid_fraction=valid_fraction)
     _tell_weights(weights, dataset)
-    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed)
-    run = _train(cfg, dataset, Path(path), weights, seed)
+    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, teacher)
+    run = _train(cfg, dataset, Path(path), weights, seed, teacher)
     _say(f"{run.scores.mean().round(4).to_string()}\nThe run is in {run.path}.")
 
 # %% ../nbs/lib/cli.ipynb #803942c9
-def _run_of(path):
-    "The run that a model belongs to; None: it is on its own."
-    path = Path(path)
-    file = (path.parent if path.is_file() else path)/'config.json'
-    if not file.is_file() or b'"train_config"' not in file.read_bytes(): return None
-    return Run(file.parent)
-
-def _load_model(path):
-    "The model of a run, whose checksum is compared, or any other that `from_pretrained` takes."
-    run = _run_of(path) if Path(path).is_dir() else None
-    return run.model() if run else LesionSegmenter.from_pretrained(path)
-
 def _load_test(root, size, allow):
     "The test images of a data set."
     pairs = find_pairs(root, 'test')

@@ -19,7 +19,6 @@ from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from .core import Images, LesionsegError, Logits, atomic_write
 
@@ -30,6 +29,7 @@ class Encoder(nn.Module):
 
     def __init__(self):
         super().__init__()
+        from torchvision.models import mobilenet_v2 # here, since importing it takes a second
         self.features = mobilenet_v2(weights=None).features
 
     def forward(self,
@@ -282,6 +282,7 @@ def _packaged():
 
 def _fetch_imagenet():
     "torchvision's weights, downloaded at the first call."
+    from torchvision.models import MobileNet_V2_Weights
     with redirect_stdout(io.StringIO()):
         return MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
 

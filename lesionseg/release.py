@@ -20,6 +20,7 @@ from .files import native_masks
 from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onnx
 from .model import ARCHITECTURE, LesionSegmenter, load_model
 from .runs import Run
+from .training import TUNED
 
 # %% ../nbs/lib/release.ipynb #b2a8bdc4
 def save_half(
@@ -101,7 +102,7 @@ The {test} test images were scored once, after training.
 
 The configuration `{mode}`, {epochs} epochs at {size} × {size} pixels, seed {seed},
 {threads} threads, torch {torch}. The encoder started from {weights}.
-To make it again:
+{taught}To make it again:
 
 ```bash
 lesionseg_train --mode {mode} --seed {seed} --validate_on holdout --valid_fraction {fraction} \\
@@ -109,6 +110,9 @@ lesionseg_train --mode {mode} --seed {seed} --validate_on holdout --valid_fracti
 lesionseg_release runs/{name} --name {name} --out weights
 ```
 
+"""
+_TAUGHT = """It learned from the masks and, by knowledge distillation (Hinton et al., 2015, arXiv
+1503.02531), from the mean answer of {names}.
 """
 
 # %% ../nbs/lib/release.ipynb #a28df0c3
@@ -140,11 +144,19 @@ def _table(scores):
             for (predicted, metric), row in scores.iterrows()]
     return '\n'.join(['| metric | mean | interval |', '|---|---|---|', *rows])
 
-def _flags(about):
-    "What else the command has to be told: a size that is not the usual one, and more images."
-    more = about['name'].partition('+')[2]
-    size = '' if about['size'] == 128 else f"--size {about['size']} "
-    return size + (f'--more {more} ' if more else '')
+def _flags(cfg, about):
+    "What else the command has to be told."
+    more, teachers = about['data']['name'].partition('+')[2], about.get('teachers', {})
+    flags = {'epochs': cfg.epochs if cfg.epochs != TUNED.epochs else None,
+             'size': about['data']['size'] if about['data']['size'] != 128 else None,
+             'more': more, 'teacher': ','.join(teachers),
+             'weights': about['encoder_weights'].split()[0] if teachers else None}
+    return ''.join(f'--{flag} {value} ' for flag, value in flags.items() if value)
+
+def _taught(about):
+    "The sentence about the teachers, if there were any."
+    names = ' and '.join(about.get('teachers', {}))
+    return _TAUGHT.format(names=names) if names else ''
 
 # %% ../nbs/lib/release.ipynb #726a493e
 def pack(
@@ -166,8 +178,8 @@ def pack(
         train=about['data']['train']['images'], valid=about['data']['validation']['images'],
         test=about['data']['test']['images'], epochs=cfg.epochs, size=about['data']['size'],
         seed=run.seed, fraction=cfg.valid_fraction, weights=about['encoder_weights'],
-        known=_DATA.get(about['data']['name'], ''), flags=_flags(about['data']),
-        scores=_table(scores))
+        known=_DATA.get(about['data']['name'], ''), flags=_flags(cfg, about),
+        scores=_table(scores), taught=_taught(about))
     with atomic_write(folder/'README.md') as temporary: temporary.write_text(card, encoding='utf-8')
     return scores
 

@@ -7,7 +7,7 @@ __all__ = ['Run', 'find_runs', 'TrainingRun', 'train_run']
 
 # %% ../nbs/lib/runs.ipynb #9f5f4e5a
 import hashlib, io, json, os, platform, re, shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields
 from functools import cached_property, partial
@@ -25,7 +25,7 @@ from . import __version__
 from .core import (
     LesionsegError, atomic_write, keep_freed_memory, remove_leftovers, set_seed)
 from .data import LesionData
-from .inference import fuse_conv_bn, predict, score_dataset
+from .inference import ensemble, fuse_conv_bn, predict, score_dataset
 from .metrics import METRICS
 from .model import LesionSegmenter, load_encoder_weights, load_model, save_model
 from .training import (
@@ -338,7 +338,8 @@ def _start(run, epochs):
 def _flat(config):
     "What decides a run, as one dictionary without levels."
     return {**asdict(TrainConfig(**config['train_config'])), **config['data'],
-            'seed': config['seed'], 'encoder_weights': config['encoder_weights']}
+            'seed': config['seed'], 'encoder_weights': config['encoder_weights'],
+            'teachers': [*config.get('teachers', {}).values()]}
 
 def _check_longer(run):
     "Raise `LesionsegError` if a run cannot be trained longer than was planned."
@@ -441,11 +442,12 @@ def _finish(run, model, test):
         _seal(run, **{'scores.csv': temporary})
 
 # %% ../nbs/lib/runs.ipynb #567805a0
-def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
+def _train(run, model, cfg, loaders, accelerator, quiet, callbacks, teacher):
     "Train up to the last epoch, or to Ctrl-C. Returns whether it was the last epoch."
     try:
         with _show(run, len(loaders.train), quiet) as (own, progress):
-            fit(model, loaders, cfg, run, accelerator, [*own, *callbacks], progress)
+            fit(model, loaders, cfg, run, accelerator, [*own, *callbacks], progress,
+                teacher)
         return True
     except KeyboardInterrupt:
         done = run.resume(accelerator)
@@ -457,7 +459,13 @@ def _train(run, model, cfg, loaders, accelerator, quiet, callbacks):
         return False
 
 # %% ../nbs/lib/runs.ipynb #bc5cd614
-def _prepare(cfg, data, path, weights, seed, accelerator):
+def _digest(model):
+    "A short name for the weights of a model."
+    hashed = hashlib.sha256()
+    for value in model.state_dict().values(): hashed.update(value.cpu().numpy().tobytes())
+    return hashed.hexdigest()[:16]
+
+def _prepare(cfg, data, path, weights, seed, accelerator, teachers=None):
     "The run, opened; its model, with initial weights; and its batches."
     train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)
     set_seed(seed)
@@ -465,6 +473,8 @@ def _prepare(cfg, data, path, weights, seed, accelerator):
     with accelerator.main_process_first():
         source = load_encoder_weights(model.encoder, weights)
         described = _describe(cfg, data, train, valid, seed, source)
+        if teachers:
+            described['teachers'] = {name: _digest(model) for name, model in teachers.items()}
         run = _open_run(Path(path), described, _environment(accelerator))
     return run, model, make_loaders(train, valid, cfg, accelerator.num_processes)
 
@@ -477,13 +487,14 @@ def train_run(
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation; 0 to 4000
     quiet: bool=False, # No progress?
     callbacks: Iterable[Callable]=(), # Each called with the history after every epoch
+    teachers: Mapping[str, LesionSegmenter]|None=None, # By name; their mean is half the target
 ) -> Run:
     "Train, score and keep a run, or go on where it stopped; Ctrl-C keeps the finished epochs."
     if not 0 <= seed <= 4000:
         raise LesionsegError(f"seed is {seed}: choose a whole number from 0 to 4000.")
     keep_freed_memory()
     accelerator = make_accelerator()
-    run, model, loaders = _prepare(cfg, data, path, weights, seed, accelerator)
+    run, model, loaders = _prepare(cfg, data, path, weights, seed, accelerator, teachers)
     if run.finished and run.train_config.epochs == cfg.epochs: return run
 
     leads = accelerator.is_main_process
@@ -491,7 +502,9 @@ def train_run(
     with _sole_training(run) if leads else nullcontext():
         if leads: _start(run, cfg.epochs)
         accelerator.wait_for_everyone()
-        whole = _train(run, model, cfg, loaders, accelerator, quiet or not leads, callbacks)
+        teacher = ensemble(teachers.values(), accelerator.device) if teachers else None
+        whole = _train(run, model, cfg, loaders, accelerator, quiet or not leads, callbacks,
+                       teacher)
         if not whole: return run
         if leads: _finish(run, model, data.test)
     accelerator.wait_for_everyone()

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
-from .core import LesionsegError, Logits, Masks, set_seed
+from .core import Images, LesionsegError, Logits, Masks, Probs, set_seed
 from .data import LesionDataset, VALIDATE_ON
 from .metrics import iou, soft_iou
 from .model import DECODERS, FREEZING, LesionSegmenter
@@ -160,14 +160,16 @@ def train_one_epoch(
     scheduler: LambdaLR|None=None, # Of the learning rates; None leaves them as they are
     loss: str='bce', # One of `LOSSES`
     low_res: bool=False, # Downscale the images first?
+    teacher: Callable[[Images], Probs]|None=None, # Gives soft labels for the images
 ) -> dict[str, float]: # The mean of each of `METRIC_NAMES`, measured while the weights change
-    "One pass over the training images."
+    "One pass over the training images; with a teacher the target is halfway to its answer."
     model.train()
     rows = []
     for images, masks in loader:
         if low_res: images, masks = downscale(images, masks)
         logits = model(images)
-        accelerator.backward(segmentation_loss(logits.float(), masks, loss))
+        target = masks if teacher is None else (masks + teacher(images))/2
+        accelerator.backward(segmentation_loss(logits.float(), target, loss))
         optimizer.step()
         optimizer.zero_grad()
         if scheduler: scheduler.step()
@@ -269,6 +271,7 @@ def fit(
     accelerator: Accelerator, # Where it runs
     callbacks: Iterable[Callable]=(), # Each called with the history after every epoch
     progress: Callable=iter, # Wraps the training batches of an epoch, e.g. in a progress bar
+    teacher: Callable[[Images], Probs]|None=None, # As for `train_one_epoch`
 ):
     "Train from the newest checkpoint on. Raises `LesionsegError` if the loss is not a number."
     channels_last_for_training(model).to(accelerator.device)
@@ -281,7 +284,7 @@ def fit(
         start = time.perf_counter()
         loaders.seed(run.seed, epoch, accelerator.process_index)
         train = train_one_epoch(network, progress(train_loader), optimizer, accelerator, scheduler,
-                                cfg.loss, low_res=epoch <= cfg.low_res_fraction*cfg.epochs)
+                                cfg.loss, epoch <= cfg.low_res_fraction*cfg.epochs, teacher)
         train_seconds = time.perf_counter() - start
         valid = evaluate(network, valid_loader, accelerator)
         if not math.isfinite(train['loss'] + valid['loss']):

@@ -166,6 +166,13 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'gradients add up': (
         '04_training', 'optimizer.zero_grad()\n        if scheduler',
         'pass\n        if scheduler'),
+    'a teacher is not heard': (
+        '04_training', 'target = masks if teacher is None else (masks + teacher(images))/2',
+        'target = masks'),
+    'other teachers, the same run': (
+        'lib/runs', "'teachers': [*config.get('teachers', {}).values()]", "'teachers': []"),
+    'an ensemble sees one size': (
+        'lib/inference', 'network(resize(images, size))', 'network(resize(images, (192, 192)))'),
 
     # ---- runs
     'history not cut at a resume': (
