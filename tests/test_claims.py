@@ -96,7 +96,10 @@ def paired_gain(files, column, conditions):
     The variance has two parts: the seeds (n − 1 degrees of freedom) and the images."""
     half = len(files)//2
     first, second = (of_images(part, column, conditions) for part in (files[:half], files[half:]))
-    difference = second.to_numpy() - first.loc[second.index].to_numpy()
+    return blocked(second.to_numpy() - first.loc[second.index].to_numpy())
+
+def blocked(difference):
+    "Mean and interval of a difference, a row for an image and a column for a seed."
     seeds, images = difference.mean(0), difference.mean(1)
     error = (seeds.var(ddof=1)/len(seeds) + images.var(ddof=1)/len(images))**.5
     half_width = stats.t.ppf(.975, len(seeds) - 1)*error
@@ -137,6 +140,20 @@ def loss(files, column, conditions):
     table = tables_with_two_headers(files[0])
     return (table['tuned'].mean(axis=1) - table[column].mean(axis=1)).mean()
 
+def level(files, column, conditions):
+    "Mean score of a strategy: a table with two rows of column names."
+    return tables_with_two_headers(files[0])[column].to_numpy().mean()
+
+def blocked_gain(files, column, conditions):
+    "One strategy minus another, seed by seed, of a table with two rows of column names."
+    table = tables_with_two_headers(files[0])
+    return blocked(table[column].to_numpy() - table[conditions[0]].to_numpy())
+
+def over_teacher(files, column, conditions):
+    "How much more a network scores than the first teacher, on the same images."
+    table = files[0].pivot(index='id', columns='network', values=column)
+    return (table[conditions[0]] - table['teacher, 192 px']).mean()
+
 def count_below(files, column, conditions): return (files[0][column] <= float(conditions[0])).sum()
 
 def where_drawn_twice(files, column, conditions):
@@ -164,6 +181,7 @@ HOW = {f.__name__: f for f in (
     mean, sd, lowest, highest, average, median, percent, cell, count, cell_with_interval,
     minutes,
     paired_gain, best_epoch_gain, whole_run, raced, longest, lowest_end, reached, loss,
+    level, blocked_gain, over_teacher,
     calibration, count_below, where_drawn_twice)}
 
 
