@@ -163,9 +163,8 @@ def train(
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation
     data: str=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
     size: int=128, # Side of the square images in pixels, a multiple of 32 from 64 on
-    weights: Param('Of the encoder: isic2016, imagenet, none or a file; default '
-                   '$LESIONSEG_WEIGHTS, else isic2016 for synthetic images and imagenet '
-                   'for photographs', str)=None,
+    weights: Param('Of the encoder: isic2016, imagenet, none or a file; default $LESIONSEG_WEIGHTS'
+                   ', else isic2016 for synthetic images and imagenet for photographs', str)=None,
     out: str=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
     normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
     augment: bool=False, # Flip, turn, zoom and recolor the training images?
@@ -173,7 +172,7 @@ def train(
                        'or a part of train', str, choices=VALIDATE_ON)='test',
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
-    teacher: str='', # Trained models to learn from as well, as of --model; several with commas
+    teacher: str='', # Also learn from these: isic2016, run folders or files; several with commas
     more: str=None, # Folder of another data set, all of whose images are added for training
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."

@@ -87,18 +87,18 @@ def predict_tta(
 # %% ../nbs/lib/inference.ipynb #a0ed4815
 def ensemble(
     models: Iterable[LesionSegmenter], # Are left as they were
-    device: torch.device|None=None, # Where they shall calculate; default the CPU
-) -> Callable[[Images], Probs]: # Takes images of any height and width, on this device
+    how: Callable[[nn.Module, Images], Probs]=predict, # Or `predict_tta`
+    device: torch.device|None=None, # Where they calculate; default the CPU
+) -> Callable[[Images], Probs]: # Takes images of any height and width; answers where they are
     "The mean probability of several networks, each of which sees the images at its own size."
     networks = [(fuse_conv_bn(model).to(device or 'cpu'), (model.size, model.size))
                 for model in models]
     resize = partial(interpolate, mode='bilinear', antialias=True)
 
-    @torch.no_grad()
     def probs(images):
-        answers = [resize(network(resize(images, size)).float().sigmoid(), images.shape[-2:])
+        answers = [resize(how(network, resize(images, size)), images.shape[-2:])
                    for network, size in networks]
-        return torch.stack(answers).mean(0)
+        return torch.stack(answers).mean(0).to(images.device)
     return probs
 
 # %% ../nbs/lib/inference.ipynb #b48307ab

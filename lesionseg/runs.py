@@ -192,12 +192,20 @@ def find_runs(
     return sorted(runs, key=lambda run: (run.name, run.seed))
 
 # %% ../nbs/lib/runs.ipynb #9ff9089f
-def _describe(cfg, data, train, valid, seed, weights):
+def _digest(model):
+    "A short name for the weights of a model."
+    hashed = hashlib.sha256()
+    for value in model.state_dict().values(): hashed.update(value.cpu().numpy().tobytes())
+    return hashed.hexdigest()[:16]
+
+def _describe(cfg, data, train, valid, seed, weights, teachers=None):
     "Everything that decides what a run will be, ready for JSON."
     parts = {'train': train, 'validation': valid, 'test': data.test}
     described = {name: {'images': len(part), 'fingerprint': part.fingerprint()}
                  for name, part in parts.items()}
+    taught = {name: _digest(model) for name, model in (teachers or {}).items()}
     return {'train_config': asdict(cfg), 'seed': seed, 'encoder_weights': weights,
+            **({'teachers': taught} if taught else {}),
             'data': {'name': data.name, 'size': data.size, **described}}
 
 def _environment(accelerator):
@@ -442,12 +450,12 @@ def _finish(run, model, test):
         _seal(run, **{'scores.csv': temporary})
 
 # %% ../nbs/lib/runs.ipynb #567805a0
-def _train(run, model, cfg, loaders, accelerator, quiet, callbacks, teacher):
+def _train(run, model, cfg, loaders, accelerator, quiet, callbacks, teachers):
     "Train up to the last epoch, or to Ctrl-C. Returns whether it was the last epoch."
     try:
         with _show(run, len(loaders.train), quiet) as (own, progress):
-            fit(model, loaders, cfg, run, accelerator, [*own, *callbacks], progress,
-                teacher)
+            teacher = ensemble(teachers.values(), device=accelerator.device) if teachers else None
+            fit(model, loaders, cfg, run, accelerator, [*own, *callbacks], progress, teacher)
         return True
     except KeyboardInterrupt:
         done = run.resume(accelerator)
@@ -459,12 +467,6 @@ def _train(run, model, cfg, loaders, accelerator, quiet, callbacks, teacher):
         return False
 
 # %% ../nbs/lib/runs.ipynb #bc5cd614
-def _digest(model):
-    "A short name for the weights of a model."
-    hashed = hashlib.sha256()
-    for value in model.state_dict().values(): hashed.update(value.cpu().numpy().tobytes())
-    return hashed.hexdigest()[:16]
-
 def _prepare(cfg, data, path, weights, seed, accelerator, teachers=None):
     "The run, opened; its model, with initial weights; and its batches."
     train, valid = data.splits(cfg.validate_on, cfg.valid_fraction)
@@ -472,9 +474,7 @@ def _prepare(cfg, data, path, weights, seed, accelerator, teachers=None):
     model = cfg.make_model(data.size)
     with accelerator.main_process_first():
         source = load_encoder_weights(model.encoder, weights)
-        described = _describe(cfg, data, train, valid, seed, source)
-        if teachers:
-            described['teachers'] = {name: _digest(model) for name, model in teachers.items()}
+        described = _describe(cfg, data, train, valid, seed, source, teachers)
         run = _open_run(Path(path), described, _environment(accelerator))
     return run, model, make_loaders(train, valid, cfg, accelerator.num_processes)
 
@@ -502,9 +502,8 @@ def train_run(
     with _sole_training(run) if leads else nullcontext():
         if leads: _start(run, cfg.epochs)
         accelerator.wait_for_everyone()
-        teacher = ensemble(teachers.values(), accelerator.device) if teachers else None
         whole = _train(run, model, cfg, loaders, accelerator, quiet or not leads, callbacks,
-                       teacher)
+                       teachers)
         if not whole: return run
         if leads: _finish(run, model, data.test)
     accelerator.wait_for_everyone()

@@ -262,6 +262,13 @@ def channels_last_for_training(
         norm.register_forward_pre_hook(_planes)
     return model.to(memory_format=torch.channels_last)
 
+# %% ../nbs/04_training.ipynb #7d94c967
+def _check_loss(run, epoch, train, valid):
+    "Raise `LesionsegError` if a loss of this epoch is not a number."
+    if not math.isfinite(train['loss'] + valid['loss']):
+        raise LesionsegError(f"{run.path}: the loss was no longer a number in epoch {epoch}: "
+                             "lower the learning rates; earlier epochs are kept.")
+
 # %% ../nbs/04_training.ipynb #d0a1e2d9
 def fit(
     model: LesionSegmenter, # Frozen as the configuration says
@@ -284,12 +291,11 @@ def fit(
         start = time.perf_counter()
         loaders.seed(run.seed, epoch, accelerator.process_index)
         train = train_one_epoch(network, progress(train_loader), optimizer, accelerator, scheduler,
-                                cfg.loss, epoch <= cfg.low_res_fraction*cfg.epochs, teacher)
+                                cfg.loss, low_res=epoch <= cfg.low_res_fraction*cfg.epochs,
+                                teacher=teacher)
         train_seconds = time.perf_counter() - start
         valid = evaluate(network, valid_loader, accelerator)
-        if not math.isfinite(train['loss'] + valid['loss']):
-            raise LesionsegError(f"{run.path}: the loss was no longer a number in epoch {epoch}: "
-                                 "lower the learning rates; earlier epochs are kept.")
+        _check_loss(run, epoch, train, valid)
         run.record(epoch, train, valid, train_seconds, time.perf_counter() - start)
         run.save_checkpoint(accelerator)
         for callback in callbacks: callback(run.history)

@@ -172,7 +172,8 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'other teachers, the same run': (
         'lib/runs', "'teachers': [*config.get('teachers', {}).values()]", "'teachers': []"),
     'an ensemble sees one size': (
-        'lib/inference', 'network(resize(images, size))', 'network(resize(images, (192, 192)))'),
+        'lib/inference', 'how(network, resize(images, size))',
+        'how(network, resize(images, (192, 192)))'),
 
     # ---- runs
     'history not cut at a resume': (
