@@ -196,7 +196,9 @@ def _my_interval(interval):
     values = np.random.default_rng(1).normal(.8, .1, 200).clip(0, 1)
     low, high = interval(values)
     half = 1.96*values.std()/200**.5
-    return abs(low - values.mean() + half) < .2*half and abs(high - values.mean() - half) < .2*half
+    near = abs(low - values.mean() + half) < .2*half and abs(high - values.mean() - half) < .2*half
+    rare = np.eye(12)[0] # a single 1 among zeros: no resample has a mean below 0
+    return near and interval(rare)[0] >= 0
 
 EXERCISES['comparison 3'] = Exercise(
     _near(20/32, .001), 'Count those of the 32 sums that are at least as far from 0 as 5 is, on '
@@ -228,6 +230,9 @@ EXERCISES['resolution 1'] = Exercise(
 EXERCISES['where_it_fails 1'] = Exercise(
     _words('area', 'border contact', ordered=False), 'Which of the four need the mask alone, and '
     'not a single color of the image?')
+EXERCISES['skin_tone 1'] = Exercise(
+    _near((1.96*.3/.02)**2, 5), 'The mean of n images scatters with the standard deviation divided '
+    'by the root of n, and half of the interval is 1.96 times that.')
 
 # %% ../nbs/lib/exercises.ipynb #7fd6d066
 @_exercise('explore 1', 'Score every threshold, and return the threshold of the best score, not '

@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         self.features = mobilenet_v2(weights=None).features
 
     def forward(self,
-        x: Images, # Normalised or not
+        x: Images, # Normalized or not
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         "The bottleneck (number × 1280 × height/32 × width/32) and nine skips, the image first."
         skips = [x]

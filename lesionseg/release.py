@@ -80,12 +80,12 @@ probs = segment('photo.jpg', model)  # height × width, 0 to 1
 # %% ../nbs/lib/release.ipynb #f3e406da
 _ISIC2016 = """Of ISIC 2016, Part 1, 846 of the 900 official training images and all 379 test
 images were used (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
-licence CC-0. The copy had been reduced, the frame squashed: to 256 × 192 pixels for training and
+license CC-0. The copy had been reduced, the frame squashed: to 256 × 192 pixels for training and
 240 × 192 for test. "Original resolution" below means the size of these masks. The encoder's
 weights were torchvision's IMAGENET1K_V1, with the statistics of its BatchNorm layers estimated
 anew: the same function."""
 _ISIC2017 = """The others are 944 training images of ISIC 2017 (Codella et al., 2018, arXiv
-1710.05006), licence CC-0, reduced likewise: those that are not in ISIC 2016, neither by name nor
+1710.05006), license CC-0, reduced likewise: those that are not in ISIC 2016, neither by name nor
 by look. No other copy of ISIC was used, because later years hold test images of 2016."""
 _DATA = { # What is known of a data set beyond its numbers
     'isic2016': _ISIC2016, 'isic2016+isic2017': f'{_ISIC2016}\n\n{_ISIC2017}'}
@@ -132,9 +132,9 @@ It fails more often on pale lesions with little contrast, on very small ones, wh
 out of the frame, and on images from cameras unlike those it learned from. Dark skin is rare in its
 training images, and the weights before these did worse there. Masks by different people differ.
 
-## Licence
+## License
 
-The weights: MIT. The images keep the licence of their data set.
+The weights: MIT. The images keep the license of their data set.
 """
 
 # %% ../nbs/lib/release.ipynb #fc8416a6

@@ -49,8 +49,8 @@ def smooth_noise(
 class Outline:
     "Where the lesion is, and its shape."
     area: float = _ranged(0.2, 0.02, 0.97) # Share of the frame that is lesion
-    x: float = _ranged(0.5, 0.0, 1.0) # Centre, as a share of the width
-    y: float = _ranged(0.5, 0.0, 1.0) # Centre, as a share of the height
+    x: float = _ranged(0.5, 0.0, 1.0) # Center, as a share of the width
+    y: float = _ranged(0.5, 0.0, 1.0) # Center, as a share of the height
     elongation: float = _ranged(1.3, 1.0, 3.0) # Length divided by breadth
     angle: float = _ranged(30.0, 0.0, 180.0) # Direction of the long axis in degrees
     irregularity: float = _ranged(0.3, 0.0, 1.0) # Lobes: 0 is an ellipse
@@ -68,7 +68,7 @@ def _radius_waves(outline, rng, n=720):
 
 # %% ../nbs/lib/synthetic.ipynb #5aca3e89
 def _outline_depth(outline, rng, size=(256, 192)):
-    "How deep in the lesion each pixel is: 1 at the centre, 0 on the border, negative outside."
+    "How deep in the lesion each pixel is: 1 at the center, 0 on the border, negative outside."
     def bend():
         "A random displacement of each pixel: long waves and short ones."
         ragged = 0.04*outline.irregularity*smooth_noise(rng, size, 0.25)
@@ -113,8 +113,8 @@ def _cover(sheet):
     return np.asarray(sheet.reduce(2), np.float32) / 255
 
 def draw_discs(
-    xs: np.ndarray, # Centres, as a share of the width
-    ys: np.ndarray, # Centres, as a share of the height
+    xs: np.ndarray, # Centers, as a share of the width
+    ys: np.ndarray, # Centers, as a share of the height
     radii: np.ndarray, # As a share of the width
     size: tuple=(256, 192), # Width and height in pixels
 ) -> np.ndarray: # float32, height × width, 0 (none) to 1 (disc)
@@ -301,10 +301,10 @@ def _add_patch(image, clutter, depth, rng):
     turn = rng.uniform(0, 2*np.pi, 12)
     color, inner = rng.choice(len(_DISCS), 2, replace=False, p=_DISC_SHARES)
 
-    centres = np.stack([0.5 + 0.55*np.cos(turn), (0.5 + 0.55*np.sin(turn))*height/width], 1)
+    centers = np.stack([0.5 + 0.55*np.cos(turn), (0.5 + 0.55*np.sin(turn))*height/width], 1)
     ys, xs = np.nonzero(depth[::4, ::4] > 0)
-    gaps = [np.hypot(4*xs/width - x, 4*ys/width - y).min(initial=9) for x, y in centres]
-    x, y = centres[np.argmax(gaps)]
+    gaps = [np.hypot(4*xs/width - x, 4*ys/width - y).min(initial=9) for x, y in centers]
+    x, y = centers[np.argmax(gaps)]
     r = min(clutter.patch, max(gaps) - 0.03)
     if r < 0.05: return image
 
@@ -398,7 +398,7 @@ def maybe(rng: np.random.Generator, chance: float, value: float) -> float:
 
 # %% ../nbs/lib/synthetic.ipynb #9706c289
 def _random_outline(rng):
-    "Centres near the middle, big lesions lying along the frame."
+    "Centers near the middle, big lesions lying along the frame."
     big = rng.random() < 0.07
     area = rng.uniform(0.4, 0.97) if big else 0.03 + 0.97*rng.beta(1.15, 3.6)
     wander = (0.05 + maybe(rng, 0.12, 0.08)) * (1 - 0.5*area)
