@@ -31,7 +31,7 @@ from .model import PACKAGED, LesionSegmenter
 from .plots import plot_gallery, save_figure
 from .release import export_onnx, pack
 from .report import write_report
-from .runs import Run, train_run
+from .runs import Run, check_seed, train_run
 from .synthetic import synthetic_dataset
 from .training import MODES, STRATEGIES, VALIDATE_ON, TrainConfig, make_accelerator
 
@@ -153,6 +153,13 @@ def _tell_weights(weights, data):
     new = ';\n         synthetic ones are new to it' if data.synthetic else ''
     _say(f"Weights: an encoder that has learned from photographs of lesions{new}.")
 
+# %% ../nbs/lib/cli.ipynb #fe18736d
+def _means(run):
+    "A run's mean scores on the test images; without any, its last ones on the validation images."
+    if len(run.scores): return run.scores.mean()
+    last = run.history.iloc[-1]
+    return last[[name for name in last.index if name.startswith('valid_')]]
+
 # %% ../nbs/lib/cli.ipynb #214f9cc1
 @call_parse
 @one_sentence
@@ -182,7 +189,7 @@ def train(
     _tell_weights(weights, dataset)
     path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, teacher)
     run = _train(cfg, dataset, Path(path), weights, seed, teacher)
-    _say(f"{run.scores.mean().round(4).to_string()}\nThe run is in {run.path}.")
+    _say(f"{_means(run).round(4).to_string()}\nThe run is in {run.path}.")
 
 # %% ../nbs/lib/cli.ipynb #803942c9
 def _load_test(root, size, allow):
@@ -318,6 +325,11 @@ def _train_all(configs, data, out, weights, seeds):
             runs.append(_train(cfg, data, Path(out or _home(data))/name, weights, seed))
     return runs
 
+def _each_once(seeds):
+    "The seeds, each once. All are checked before the first run begins."
+    for seed in seeds: check_seed(seed)
+    return list(dict.fromkeys(seeds))
+
 def _conclude(runs, data, out, threshold):
     "Write the report; print the table, the verdict, and where to look."
     table = write_report(runs, out, data.test, threshold)
@@ -360,7 +372,7 @@ def compare(
     changes = {'epochs': epochs, 'batch_size': batch_size, 'normalize': normalize,
                'validate_on': validate_on, 'valid_fraction': valid_fraction}
     configs = {mode: _config(mode, dataset, **changes) for mode in modes or STRATEGIES}
-    runs = _train_all(configs, dataset, out, weights, seeds or [0])
+    runs = _train_all(configs, dataset, out, weights, _each_once(seeds or [0]))
     if make_accelerator().is_main_process:
         _conclude(runs, dataset, out or _home(dataset), threshold)
 
@@ -390,7 +402,7 @@ def predict(
     device: Param('Where the network runs', str, choices=('auto', 'cpu', 'cuda', 'mps'))='auto',
 ):
     "Write NAME_segmentation.png for each photograph. The same command again does what is missing."
-    network = LesionSegmenter.from_pretrained(model).to(_device(device))
+    network = _load_model(model).to(_device(device))
     table = segment_folder(inputs, out, network, threshold, tta, largest_component, overlay,
                            probability, recursive, batch_size, bf16)
     failed = table[table.error != '']
@@ -406,7 +418,7 @@ def export(
     out: str='model.onnx', # The file to write
 ):
     "Write a model as ONNX: images in [0, 1] go in, probabilities come out."
-    difference = export_onnx(LesionSegmenter.from_pretrained(model), out)
+    difference = export_onnx(_load_model(model), out)
     print(f"{out} is written; its probabilities differ from PyTorch's by at most {difference:.0e}.")
 
 @call_parse

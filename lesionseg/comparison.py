@@ -215,7 +215,7 @@ def verdict(
     metric: str='IoU', # What the scores are called
 ) -> str: # A sentence or two
     "What may be said about two strategies; with the same seeds of both, from `blocked_difference`."
-    paired = list(table[first]) == list(table[second]) and table[first].shape[1] > 1
+    paired = set(table[first]) == set(table[second]) and table[first].shape[1] > 1
     interval = blocked_difference if paired else bootstrap_difference
     difference, low, high = interval(table, first, second)
     seeds = [table[name].shape[1] for name in (first, second)]

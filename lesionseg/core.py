@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Images', 'Masks', 'Logits', 'Probs', 'Scores', 'Pixels', 'LesionsegError', 'atomic_write', 'remove_leftovers',
-           'set_seed', 'keep_freed_memory']
+           'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
 
 # %% ../nbs/lib/core.ipynb #19df16e4
 import ctypes, os, platform, random, re, time
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np, torch
+import numpy as np, pooch, torch
 
 # %% ../nbs/lib/core.ipynb #8cff172d
 class LesionsegError(Exception):
@@ -63,6 +63,17 @@ def remove_leftovers(
         for file in Path(folder).glob('.*.tmp*'):
             with suppress(OSError):
                 if _is_leftover(file.name, time.time() - file.stat().st_mtime): file.unlink()
+
+# %% ../nbs/lib/core.ipynb #06438b1e
+def available_cores() -> int: # At least 1
+    "How many CPU cores this process may use."
+    allowed = getattr(os, 'sched_getaffinity', None) # on Linux
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+# %% ../nbs/lib/core.ipynb #cbca6e10
+def cache_folder() -> Path:
+    "The folder that `LESIONSEG_CACHE` names, else one in the user's cache."
+    return Path(os.environ.get('LESIONSEG_CACHE') or pooch.os_cache('lesionseg')).expanduser()
 
 # %% ../nbs/lib/core.ipynb #655da446
 Images: TypeAlias = torch.Tensor # float, number × 3 × height × width, in [0, 1]

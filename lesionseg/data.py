@@ -118,6 +118,9 @@ class LesionData:
         seed: int=0, # Of the split
     ) -> tuple[LesionDataset, LesionDataset]:
         "Training and validation images. Raises `LesionsegError` if one of the two would be empty."
+        if validate_on not in VALIDATE_ON:
+            raise LesionsegError(f"validate_on is '{validate_on}': "
+                                 f"choose one of {', '.join(VALIDATE_ON)}.")
         train, valid = self.train, self.test
         if validate_on == 'holdout':
             train, valid = (train.subset(part) for part in self._hold_out(fraction, seed))

@@ -12,16 +12,18 @@ import csv, hashlib, json, os, re, unicodedata, zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import numpy as np, pooch
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from .core import (
-    LesionsegError, Pixels, atomic_write, keep_freed_memory, remove_leftovers)
+    LesionsegError, Pixels, atomic_write, available_cores, cache_folder, keep_freed_memory,
+    remove_leftovers)
 
 # %% ../nbs/lib/files.ipynb #dd63a37b
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _half(root, layout, found):
                               "is there: both are needed.")
 
 def _find_layout(root, needed='train'):
-    "Which layout `root` has, and the folders of its parts; `needed` is the one that must be there."
+    "The layout, the folders of its parts (`needed` must be there), and where in `root` they are."
     if not root.is_dir():
         raise LesionsegError(f"{root} is no folder: give the one that holds train, train_masks, "
                              "test and test_masks.")
@@ -191,7 +193,7 @@ def _find_layout(root, needed='train'):
     for layout, found in whole or fits:
         error = _half(root, layout, found)
         if error: raise error
-        if whole: return layout, found
+        if whole: return layout, found, root
 
     if not fits and _unwrap(root) != root: return _find_layout(_unwrap(root), needed)
     raise LesionsegError(f"{root} has no folder called train: it should hold train and "
@@ -276,8 +278,7 @@ def find_files(
     needed: str='train', # 'train', or 'test': is it enough that the test images are there?
 ) -> DatasetFiles:
     "Recognize the layout, pair the files, split them. Raises `LesionsegError` at the first fault."
-    root = Path(root)
-    layout, folders = _find_layout(root, needed)
+    layout, folders, inside = _find_layout(Path(root), needed)
     parts = dict.fromkeys(PARTS, [])
     left_out = []
     for part, (images, masks) in folders.items():
@@ -285,8 +286,8 @@ def find_files(
         left_out += others
 
     how = '{}'
-    if (root/'split.csv').is_file():
-        parts = _deal(one_each(sum(parts.values(), [])), root/'split.csv')
+    if (inside/'split.csv').is_file():
+        parts = _deal(one_each(sum(parts.values(), [])), inside/'split.csv')
         how = '{} as split.csv says'
     elif 'all' in parts:
         pairs = parts['all']
@@ -535,7 +536,7 @@ def _write_cache(pairs, path, size, allow=(), batch=64):
     remedy = 'free some space or set LESIONSEG_CACHE to a folder that you may write to'
     special = defaultdict(list)
     with (atomic_write(path, remedy) as temporary, open(temporary, 'wb') as file,
-          ThreadPoolExecutor(os.cpu_count()) as pool,
+          ThreadPoolExecutor(available_cores()) as pool,
           tqdm(total=len(pairs), desc='Decoding images', unit='image', leave=False,
                delay=1) as progress):
         np.lib.format.write_array_header_1_0(file, header)
@@ -561,6 +562,11 @@ def _open_cache(path):
         return None
 
 # %% ../nbs/lib/files.ipynb #8f551abe
+def _files_called(pairs, allow):
+    "A short name for the same files, read in the same way, whatever they hold now."
+    ends = pairs[0].image.resolve(), pairs[-1].image.resolve()
+    return hashlib.sha256(f'{ends} {sorted(allow)}'.encode()).hexdigest()[:8]
+
 def cached_pixels(
     pairs: Sequence[Pair], # All from one data set
     size: int, # Side of the square, in pixels
@@ -569,18 +575,18 @@ def cached_pixels(
 ) -> tuple[np.ndarray, dict[str, list[str]]]: # As `load_pixels`; ids by what is special about them
     "The pixels of `pairs` and what was special about their files, from the cache if it is sound."
     if not pairs: return np.empty((0, size, size, 4), dtype='uint8'), {}
-    folder = cache or os.environ.get('LESIONSEG_CACHE') or pooch.os_cache('lesionseg')
-    folder = Path(folder).expanduser()
-    home = hashlib.sha256(str(pairs[0].image.resolve()).encode()).hexdigest()[:8]
-    path = folder/f'pixels-{home}-{size}-{_files_fingerprint(pairs, size, allow)}.npy'
+    folder = Path(cache).expanduser() if cache else cache_folder()
+    home = f'pixels-{_files_called(pairs, allow)}-{size}'
+    path = folder/f'{home}-{_files_fingerprint(pairs, size, allow)}.npy'
     opened = _open_cache(path)
-    if opened: return opened
-
-    remove_leftovers(folder)
-    _write_cache(pairs, path, size, allow)
-    for stale in folder.glob(f'pixels-{home}-{size}-*'):
-        if stale.stem != path.stem: stale.unlink(missing_ok=True)
-    opened = _open_cache(path)
+    for _ in range(2): # once more if another process has removed it meanwhile
+        if opened: return opened
+        remove_leftovers(folder)
+        _write_cache(pairs, path, size, allow)
+        for stale in folder.glob(f'{home}-*'):
+            if stale.stem == path.stem: continue
+            with suppress(OSError): stale.unlink() # on Windows not while another program reads it
+        opened = _open_cache(path)
     if opened: return opened
     raise LesionsegError(f"{path} was damaged while it was written: "
                          "set LESIONSEG_CACHE to a folder on another disk.")

@@ -10,18 +10,20 @@ import hashlib, json, math, os, struct, threading, time, unicodedata, zlib
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from scipy import ndimage
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
-from .core import Images, LesionsegError, Pixels, atomic_write
+from .core import (
+    Images, LesionsegError, Pixels, atomic_write, available_cores, remove_leftovers)
 from .files import IMAGE_SUFFIXES, read_image
 from .inference import (
     check_bf16, compile_for_cpu, fuse_conv_bn, prepare_image, with_options)
@@ -141,6 +143,12 @@ def find_images(
         found += _in_folder(path, recursive) if path.is_dir() else [path]
     return list(dict.fromkeys(found))
 
+# %% ../nbs/lib/folder.ipynb #c94327fd
+def _short_stem(file):
+    "The stem of a file's name, cut after 100 bytes, so that there is room for an ending."
+    encoded = os.fsencode(file.stem)
+    return file.stem if len(encoded) <= 100 else encoded[:100].decode(errors='ignore')
+
 # %% ../nbs/lib/folder.ipynb #a286de5e
 KINDS = { # What is written for an image called NAME: NAME_segmentation.png and so on
     'segmentation': '.png', 'overlay': '.jpg', 'probability': '.png'}
@@ -161,7 +169,7 @@ def _give_ids(files, out, known):
     count = Counter()
     for file in files:
         if file in ids: continue
-        stem = id = os.fsdecode(os.fsencode(file.stem)[:200])
+        stem = id = _short_stem(file)
         while not _is_free(id, taken, out):
             count[_casefold(stem)] += 1
             id = f'{stem}-{count[_casefold(stem)] + 1}'
@@ -180,12 +188,20 @@ class _Item:
     probs: np.ndarray|None=None # While it waits to be written
     row: dict|None=None # Of the table, when all is done
     seconds: float=0. # Spent on it so far
+    fingerprint: str='' # Of the file, as it was when it was read
     error: str=''
 
 # %% ../nbs/lib/folder.ipynb #4a745c99
+def _fingerprint(path):
+    "Whether a file has changed can be seen by its size and the time of its last change."
+    try: about = path.stat()
+    except OSError: return ''
+    return f'{about.st_size}-{about.st_mtime_ns}'
+
 def _read(item, size):
     "First stage: decode. What goes wrong becomes the item's error."
     start = time.perf_counter()
+    item.fingerprint = _fingerprint(item.path)
     try: item.images, item.shape = prepare_image(item.path, size)
     except LesionsegError as error: item.error = str(error)
     except Exception as error: # a library's own words about a file that nobody foresaw
@@ -237,14 +253,16 @@ def _write(item, out, settings):
     item.probs = None
     item.seconds += time.perf_counter() - start
     item.row = {'id': item.id, 'path': str(item.path), **measured,
-                'seconds': item.seconds, 'error': item.error}
+                'seconds': item.seconds, 'fingerprint': item.fingerprint, 'error': item.error}
 
 # %% ../nbs/lib/folder.ipynb #f82edd9b
+_TEXT = 'string[python]' # also holds file names that are no valid Unicode
 _COLUMNS = { # `right` and `bottom` are the first column and row beyond the lesion
-    'id': 'string', 'path': 'string', 'width': 'Int64', 'height': 'Int64', 'lesion_share': 'float',
+    'id': _TEXT, 'path': _TEXT, 'width': 'Int64', 'height': 'Int64', 'lesion_share': 'float',
     'left': 'Int64', 'top': 'Int64', 'right': 'Int64', 'bottom': 'Int64',
     'centroid_x': 'float', 'centroid_y': 'float', 'mean_probability': 'float',
-    'undecided_share': 'float', 'touches_border': 'boolean', 'seconds': 'float', 'error': 'string'}
+    'undecided_share': 'float', 'touches_border': 'boolean', 'seconds': 'float',
+    'fingerprint': _TEXT, 'error': _TEXT}
 
 @dataclass(frozen=True)
 class _Settings:
@@ -290,28 +308,51 @@ def _earlier(out):
     return {row['path']: row for row in read.to_dict('records')}, made_with
 
 def _is_done(row, out):
-    "Is a row finished without an error, and its mask no older than its image?"
+    "Is a row finished without an error, its mask there, and its image still the same file?"
     if pd.isna(row['seconds']) or row['error']: return False
     mask, image = _output(out, row['id'], 'segmentation'), Path(row['path'])
     if not mask.is_file(): return False
-    return not image.exists() or image.stat().st_mtime <= mask.stat().st_mtime
+    return not image.exists() or row['fingerprint'] == _fingerprint(image)
+
+# %% ../nbs/lib/folder.ipynb #3b5ad89e
+@contextmanager
+def _sole_writing(out):
+    "Lock a folder of masks. Raises `LesionsegError` if another process writes into it."
+    lock = FileLock(out/'.lock')
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LesionsegError(f"Another process writes into {out}: wait until it has ended, or "
+                             "choose another folder.") from None
+    except OSError as error:
+        raise LesionsegError(f"{out} cannot be written ({error.strerror or error}): choose a "
+                             "folder that you may write to.") from error
+    try: yield
+    finally:
+        lock.release()
+        with suppress(OSError): (out/'.lock').unlink(missing_ok=True)
 
 # %% ../nbs/lib/folder.ipynb #e140b4c8
-def _plan(inputs, recursive, out, settings):
+def _plan(files, out, settings):
     "The rows of the table by path, and the items that are still to be done."
     rows, made_with = _earlier(out)
     here = Path(os.path.abspath(out))
     own = {_output(here, row['id'], kind) for row in rows.values() for kind in KINDS}
-    files = [file for file in find_images(inputs, recursive) if file not in own]
+    files = [file for file in files if file not in own]
     ids = _give_ids(files, out, {path: row['id'] for path, row in rows.items()})
     if rows and made_with != asdict(settings):
+        others = rows.keys() - {str(file) for file in files}
+        if others:
+            raise LesionsegError(f"{out} holds masks of other images, such as {min(others)}, made "
+                                 "with other settings: choose another folder, or give those too.")
         print(f"{out} holds masks that were made with other settings: all are made anew.")
         made_with = None
 
     done = {path for path, row in rows.items() if made_with and _is_done(row, out)}
     for path in rows.keys() - done:
         for kind in KINDS: _output(out, rows[path]['id'], kind).unlink(missing_ok=True)
-    for stale in out.glob('.*.tmp.*'): stale.unlink(missing_ok=True) # of a call that was killed
+    remove_leftovers(out)
 
     kept = {path: row for path, row in rows.items() if path in done - {str(file) for file in files}}
     for file, id in ids.items():
@@ -338,7 +379,7 @@ def _network(model, settings):
 # %% ../nbs/lib/folder.ipynb #8a5abe85
 def _segment_items(items, model, settings, out, batch_size):
     "Take the items through the three stages, and yield them, in order, when they are done."
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     threads = torch.get_num_threads()
     torch.set_num_threads(1) # in each of the pool's threads
     network = _network(model, settings)
@@ -403,9 +444,8 @@ def segment_folder(
     if bf16: check_bf16(next(model.parameters()).device)
     settings = _Settings(
         _hash(model), float(threshold), tta, bf16, largest_component, overlay, probability)
-    out = Path(out)
-    rows, items = _plan(inputs, recursive, out, settings)
-
-    done = _segment_items(items, model, settings, out, batch_size)
-    _keep_table(done, items, rows, out)
+    files, out = find_images(inputs, recursive), Path(out)
+    with _sole_writing(out):
+        rows, items = _plan(files, out, settings)
+        _keep_table(_segment_items(items, model, settings, out, batch_size), items, rows, out)
     return _table(rows)

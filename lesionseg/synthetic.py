@@ -11,12 +11,12 @@ import json, os, secrets, shutil, zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-import numpy as np, pooch
+import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from tqdm.auto import tqdm
 
-from .core import LesionsegError, Pixels
+from .core import LesionsegError, Pixels, cache_folder
 
 # %% ../nbs/lib/synthetic.ipynb #5ee78755
 def _ranged(default, low, high):
@@ -511,7 +511,7 @@ def _write_dataset(root, recipe):
 
 # %% ../nbs/lib/synthetic.ipynb #eda8a844
 def synthetic_dataset(
-    root: str|Path|None=None, # Folder to write; None: one in the system's cache folder
+    root: str|Path|None=None, # Folder to write; None: one in `cache_folder`
     n_train: int=240, # Number of training images, 1 to 1 000 000
     n_test: int=60, # Number of test images, 0 to 1 000 000
     seed: int=0, # Another seed gives other images, 0 or more
@@ -525,7 +525,7 @@ def synthetic_dataset(
     recipe = dict(generator=GENERATOR, n_train=int(n_train), n_test=int(n_test), seed=int(seed))
     if root is None:
         name = f'synthetic-v{GENERATOR}-{n_train}-{n_test}-{seed}'
-        root = Path(pooch.os_cache('lesionseg'))/name
+        root = cache_folder()/name
     root = Path(root).expanduser().absolute()
     try:
         if not _already_there(root, recipe): _write_dataset(root, recipe)

@@ -64,8 +64,8 @@ def augment(images: Images, masks: Masks) -> tuple[Images, Masks]:
 def downscale(
     images: Images,
     masks: Masks,
-) -> tuple[Images, Masks]: # Three quarters the side, as a multiple of 32, at least 32
+) -> tuple[Images, Masks]: # Three quarters the side, as a multiple of 32, at least 64
     "Reduce images and masks, the masks so that they stay in {0, 1}."
-    side = [max(32, 3*n//4//32*32) for n in images.shape[2:]]
+    side = [max(64, 3*n//4//32*32) for n in images.shape[2:]]
     small = interpolate(images, side, mode='bilinear', antialias=True)
     return small, (interpolate(masks, side, mode='area') > .5).float()

@@ -388,7 +388,7 @@ class DataBrowser(Explorer):
     def __init__(self,
         data: LesionData,
     ):
-        parts = {'train': data.train, 'test': data.test}
+        parts = {'train': data.train, **({'test': data.test} if len(data.test) else {})}
         self.part = widgets.ToggleButtons(options=parts, style={'button_width': '80px'})
         self.sample = slider('sample', 0, len(data.train) - 1, 0)
         self.draw = slider('augmentation', 0, 50, 1)

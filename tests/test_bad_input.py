@@ -1,5 +1,6 @@
 "Bad input ends in one sentence that names the file, and leaves nothing behind."
 import os, shutil
+from dataclasses import replace
 
 import numpy as np, pytest, torch
 from PIL import Image
@@ -95,6 +96,37 @@ def test_bad_flags(flags, expected, data, tmp_path):
     usual = {'data': str(data), 'out': str(tmp_path/'run'), 'weights': 'none', 'epochs': 1}
     with pytest.raises(SystemExit, match=expected): cli.train.__wrapped__(**usual | flags)
     assert not (tmp_path/'run').exists()
+
+
+def test_a_bad_seed_is_refused_before_the_first_run(data, tmp_path):
+    from lesionseg import cli
+    with pytest.raises(SystemExit, match='seed is 5000'):
+        cli.compare.__wrapped__(data=str(data), out=str(tmp_path/'runs'), seeds=[0, 5000], epochs=1,
+                                weights='none')
+    assert not (tmp_path/'runs').exists()
+
+
+def test_a_damaged_model_is_refused_by_all(tmp_path, monkeypatch):
+    "One flipped bit in a run's weights: no command uses them."
+    from lesionseg import cli
+    from lesionseg.data import load_data
+    from lesionseg.runs import train_run
+    from lesionseg.synthetic import synthetic_dataset
+    from lesionseg.training import FINE_TUNING
+    root = synthetic_dataset(tmp_path/'few', 6, 2)
+    cfg = replace(FINE_TUNING, epochs=1, batch_size=3)
+    run = train_run(cfg, load_data(root, 64), tmp_path/'run', None, quiet=True)
+    file = run.path/'model.safetensors'
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    calls = [lambda: cli.evaluate.__wrapped__('run', data=str(root)),
+             lambda: cli.predict.__wrapped__([str(root/'test')], 'masks', 'run'),
+             lambda: cli.export.__wrapped__('run', 'model.onnx')]
+    for call in calls:
+        with pytest.raises(SystemExit, match='its checksum is another'): call()
+    assert not (tmp_path/'masks').exists() and not (tmp_path/'model.onnx').exists()
 
 
 def test_from_the_shell_it_is_one_sentence(tmp_path):
