@@ -129,9 +129,10 @@ there is none.
 
 The weights: MIT. The images keep the license of their data set.
 """
-_LIMITS = """It fails more often on pale lesions with little contrast, on very small ones, where the lesion
-runs out of the frame, and on images from cameras unlike those it learned from. Dark skin is rare in its
-training images, and the weights before these did worse there. Masks by different people differ.
+_LIMITS = """It fails more often on pale lesions with little contrast, on very small ones, where the
+lesion runs out of the frame, and on images from cameras unlike those it learned from. Dark skin is
+rare in its training images, and the weights before these did worse there. Masks by different
+people differ.
 
 """
 
@@ -160,6 +161,7 @@ def _flags(cfg, about, seed, usual, allow=()):
                     for flag, value in flags.items()
                     if value is not False and value not in (None, ''))
 
+# %% ../nbs/lib/release.ipynb #654983c4
 def _command(cfg, about, seed, name, allow=()):
     "How to make the run, and the files of the card, again."
     mode = next((mode for mode, usual in MODES.items() if usual.name == cfg.name), None)
@@ -192,7 +194,8 @@ def _card(model, run, scores, name, allow):
         held_out=_HELD_OUT[cfg.validate_on].format(valid=valid, test=test), test=test,
         known=known, limits=_LIMITS if known else '', epochs=cfg.epochs,
         size=about['data']['size'], seed=run.seed, taught=_taught(about),
-        weights=weights + _SAME*(weights == _REESTIMATED), command=_command(cfg, about, run.seed, name, allow),
+        weights=weights + _SAME*(weights == _REESTIMATED),
+        command=_command(cfg, about, run.seed, name, allow),
         scores=_table(scores))
 
 # %% ../nbs/lib/release.ipynb #8696f780

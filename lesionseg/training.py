@@ -114,7 +114,8 @@ def make_accelerator() -> Accelerator:
     "This process's device: a GPU (bfloat16 where it has it) or the CPU, alone or one of several."
     cuda = torch.cuda
     native = cuda.is_available() and cuda.is_bf16_supported(including_emulation=False)
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision='bf16' if native else 'no')
+    return Accelerator(cpu=not torch.accelerator.is_available(),
+                       mixed_precision='bf16' if native else 'no')
 
 # %% ../nbs/04_training.ipynb #cacd1f05
 def segmentation_loss(

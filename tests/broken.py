@@ -43,7 +43,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'lib/files', '{stat.st_size} {stat.st_mtime_ns}', '{stat.st_size}'),
     'a damaged cache is used': (
         'lib/files', "if about['crc32'] != _checksum", "if not _checksum"),
-    'old caches stay': ('lib/files', 'if stale.stem != path.stem', 'if stale == path'),
+    'old caches stay': ('lib/files', 'if stale.stem == path.stem', 'if stale != path'),
     'a subset forgets where its images are': (
         '01_data', 'rows = self.rows[np.asarray(positions, dtype=int)]',
         'rows = np.asarray(positions, dtype=int)'),
@@ -95,7 +95,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'zeros come in from outside': (
         'lib/transforms', "padding_mode='reflection'", "padding_mode='zeros'"),
     'images shrink too far': (
-        'lib/transforms', 'max(32, 3*n//4//32*32)', 'max(32, n//32*32)'),
+        'lib/transforms', 'max(64, 3*n//4//32*32)', 'max(64, n//32*32)'),
     'masks grow when they shrink': (
         'lib/transforms', "mode='area') > .5", "mode='area') > 0"),
 
@@ -187,6 +187,15 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'scores above 1 are read': (
         'lib/runs', "highest = float('inf') if column.endswith('loss') else 1",
         "highest = float('inf')"),
+    'Ctrl-C before the start spoils the model': (
+        'lib/runs', 'if begun and done and', 'if done and'),
+    'splits takes any word for test': (
+        '01_data', 'if validate_on not in VALIDATE_ON:', 'if not validate_on:'),
+    'split.csv is looked for outside': (
+        'lib/files', "if (inside/'split.csv')", "if (Path(root)/'split.csv')"),
+    'a verdict depends on the order of the runs': (
+        '05_comparison', 'set(table[first]) == set(table[second])',
+        'list(table[first]) == list(table[second])'),
     'two may train in one folder': ('lib/runs', 'lock.acquire(timeout=0)', 'pass'),
     'another run is gone on with': ('lib/runs', '    elif differ:', '    elif longer:'),
     'callbacks are not called': ('lib/runs', '[*own, *callbacks]', '[*own]'),
@@ -292,6 +301,11 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'a card with the wrong resolution': (
         'lib/release', "'native_iou': 'IoU, original",
         "'soft_iou': 'IoU, original"),
+    'every card says that all was held out': (
+        'lib/release', "'validate_on': cfg.validate_on, 'size'", "'validate_on': 'holdout', 'size'"),
+    'a card forgets what differs from the mode': (
+        'lib/release', 'if getattr(cfg, field) != getattr(usual, field)}',
+        "if field == 'epochs'}"),
     'TTA is not tried': ('lib/release', "('TTA', predict_tta)", "('TTA', predict)"),
 
     # ---- widgets
@@ -320,7 +334,14 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'sub-folders always': (
         'lib/folder', "folder.rglob('*') if recursive else folder.iterdir()", "folder.rglob('*')"),
     'a changed photograph keeps its old mask': (
-        'lib/folder', 'image.stat().st_mtime <= mask.stat().st_mtime', 'True'),
+        'lib/folder', "row['fingerprint'] == _fingerprint(image)", 'True'),
+    'a changed file is known by its age': (
+        'lib/folder', "row['fingerprint'] == _fingerprint(image)",
+        'image.stat().st_mtime <= mask.stat().st_mtime'),
+    'masks of other images are deleted': (
+        'lib/folder', '        if others:', '        if False:'),
+    'two may write into a folder': (
+        'lib/folder', 'lock.acquire(timeout=0)', 'pass'),
     'other settings, the same masks': (
         'lib/folder', 'if rows and made_with != asdict(settings)', 'if rows and not made_with'),
 
