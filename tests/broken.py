@@ -302,7 +302,8 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'lib/release', "'native_iou': 'IoU, original",
         "'soft_iou': 'IoU, original"),
     'every card says that all was held out': (
-        'lib/release', "'validate_on': cfg.validate_on, 'size'", "'validate_on': 'holdout', 'size'"),
+        'lib/release', "'validate_on': cfg.validate_on, 'size'",
+        "'validate_on': 'holdout', 'size'"),
     'a card forgets what differs from the mode': (
         'lib/release', 'if getattr(cfg, field) != getattr(usual, field)}',
         "if field == 'epochs'}"),
