@@ -47,6 +47,11 @@ def one_sentence(
             try: return command(*args, **kwargs)
             except LesionsegError as error: sys.exit(f'lesionseg_{command.__name__}: {error}')
             except KeyboardInterrupt: sys.exit(130)
+            except BrokenPipeError: os._exit(0) # whoever read the output has enough, as `head`
+            except OSError as error:
+                name, reason = error.filename or 'A file', error.strerror or error
+                sys.exit(f"lesionseg_{command.__name__}: {name} cannot be used ({reason}): "
+                         "see that it is there and yours to read.")
     return wrapped
 
 # %% ../nbs/lib/cli.ipynb #91354390
@@ -127,6 +132,7 @@ def _run_name(mode, cfg, data, weights, seed, teacher=''):
 # %% ../nbs/lib/cli.ipynb #1f8a7ec5
 def _run_of(path):
     "The run that a model belongs to; None: it is on its own."
+    if path == PACKAGED: return None
     path = Path(path)
     file = (path.parent if path.is_file() else path)/'config.json'
     if not file.is_file() or b'"train_config"' not in file.read_bytes(): return None
@@ -134,7 +140,7 @@ def _run_of(path):
 
 def _load_model(path):
     "The model of a run, whose checksum is compared, or any other that `from_pretrained` takes."
-    run = _run_of(path) if Path(path).is_dir() else None
+    run = _run_of(path) if path != PACKAGED and Path(path).is_dir() else None
     return run.model() if run else LesionSegmenter.from_pretrained(path)
 
 # %% ../nbs/lib/cli.ipynb #d63877b0

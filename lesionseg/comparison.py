@@ -225,7 +225,7 @@ def verdict(
             f"{abs(difference):.3f} {'higher' if difference >= 0 else 'lower'} than that of "
             f"{first} (95 % interval {low:+.3f} to {high:+.3f})")
 
-    if low <= 0 <= high:
+    if not (low > 0 or high < 0): # also if there are too few images or seeds for an interval
         text += "; zero lies inside, so this experiment does not decide which is better."
     else:
         pair = paired_test(table[first].mean(axis=1), table[second].mean(axis=1))

@@ -28,6 +28,8 @@ def atomic_write(
     "Yield a temporary path; rename it to `path` at the end. Raises `LesionsegError` if it cannot."
     path = Path(path)
     writer = f'{platform.node()}.{os.getpid()}'
+    if path.exists() and not path.is_file():
+        raise LesionsegError(f"{path} is a folder or a device and not a file: give another name.")
     temporary = path.with_name(f'.{path.stem}.{writer}.tmp{path.suffix}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

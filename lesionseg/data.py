@@ -64,7 +64,7 @@ class LesionDataset(Dataset):
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of ids and pixels, the same wherever the files decode to the same pixels."
-        digest = hashlib.sha256('\n'.join(self.ids).encode())
+        digest = hashlib.sha256('\n'.join(self.ids).encode(errors='surrogateescape'))
         for row in self.rows: digest.update(np.ascontiguousarray(self.pixels[row]).data)
         return digest.hexdigest()[:16]
 

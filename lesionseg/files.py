@@ -115,7 +115,9 @@ def split_ids(
     seed: int|str=0, # Another seed, another split
 ) -> tuple[np.ndarray, np.ndarray]: # Positions of the training and of the validation images
     "Split by a seeded hash of each id, so that adding an image moves no other."
-    def share(id): return int(hashlib.sha256(f'{seed}:{id}'.encode()).hexdigest()[:13], 16)/16**13
+    def share(id):
+        digest = hashlib.sha256(f'{seed}:{id}'.encode(errors='surrogateescape'))
+        return int(digest.hexdigest()[:13], 16)/16**13
     shares = np.array([share(id) for id in ids])
     is_valid = shares < valid_fraction
     if 0 < valid_fraction < 1 and len(ids) > 1: # one at least on either side
@@ -311,7 +313,8 @@ MAX_PIXELS = 100_000_000 # Larger images are refused; the largest of ISIC 2016 h
 def orientation(
     image: Image.Image, # As Pillow opened it
 ) -> int: # 1 (not at all) to 8
-    "How viewers turn an image, by its EXIF tag; 1 if that is broken."
+    "How it is still to be turned, by its EXIF tag; 1 if that is broken."
+    if image.format == 'TIFF': return 1 # Pillow turns these itself
     try: return int(image.getexif().get(0x0112, 1))
     except Exception: return 1
 
@@ -336,7 +339,8 @@ def _load(path, draft=None, decode=True):
         message = f"{path} is no image, whatever its name says: replace or remove it."
         if path.stat().st_size == 0: message = f"{path} is empty (0 bytes): fetch it again."
         raise LesionsegError(message) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except LesionsegError: raise
+    except Exception as error: # whatever a decoder ends in
         raise LesionsegError(f"{path} cannot be read ({error}): fetch it again.") from None
 
 # %% ../nbs/lib/files.ipynb #7e0a0fbc
@@ -518,7 +522,8 @@ def _files_fingerprint(pairs, size, allow):
     for pair in pairs:
         for file in (pair.image, pair.mask):
             stat = file.stat()
-            digest.update(f'{file.resolve()} {stat.st_size} {stat.st_mtime_ns}\n'.encode())
+            line = f'{file.resolve()} {stat.st_size} {stat.st_mtime_ns}\n'
+            digest.update(line.encode(errors='surrogateescape'))
     return digest.hexdigest()[:16]
 
 # %% ../nbs/lib/files.ipynb #0fe121be
@@ -565,7 +570,8 @@ def _open_cache(path):
 def _files_called(pairs, allow):
     "A short name for the same files, read in the same way, whatever they hold now."
     ends = pairs[0].image.resolve(), pairs[-1].image.resolve()
-    return hashlib.sha256(f'{ends} {sorted(allow)}'.encode()).hexdigest()[:8]
+    called = f'{ends} {sorted(allow)}'.encode(errors='surrogateescape')
+    return hashlib.sha256(called).hexdigest()[:8]
 
 def cached_pixels(
     pairs: Sequence[Pair], # All from one data set

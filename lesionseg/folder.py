@@ -45,7 +45,8 @@ def _runs(probs, threshold, height, width):
 
     starts = np.flatnonzero(above[:, 0])*width
     ends = np.flatnonzero(above[:, -1])*width + width
-    return np.sort(np.concatenate([starts, y*width + first, ends])).reshape(-1, 2)
+    runs = np.sort(np.concatenate([starts, y*width + first, ends])).reshape(-1, 2)
+    return runs[runs[:, 0] < runs[:, 1]] # a peak between two pixels has none
 
 def _mask(runs, height, width):
     "The runs as an array, height × width, in {0, 1}."
@@ -240,7 +241,7 @@ def _write_files(item, out, settings):
     if settings.probability:
         with atomic_write(_output(out, item.id, 'probability')) as temporary:
             _probability(item.probs, height, width).save(temporary)
-    if settings.overlay:
+    if settings.overlay and max(item.shape) <= 65_500: # a JPEG holds no more
         shown = _outlined(read_image(item.path), _mask(runs, height, width))
         with atomic_write(_output(out, item.id, 'overlay')) as temporary:
             Image.fromarray(shown).save(temporary, quality=90)
@@ -249,7 +250,11 @@ def _write_files(item, out, settings):
 def _write(item, out, settings):
     "Third stage: write the files of an item, and fill its row."
     start = time.perf_counter()
-    measured = {} if item.error else _write_files(item, out, settings)
+    measured = {}
+    try:
+        if not item.error: measured = _write_files(item, out, settings)
+    except LesionsegError: raise # the disk is full, for example
+    except Exception as error: item.error = f"{item.path} has no mask ({error}): leave it out."
     item.probs = None
     item.seconds += time.perf_counter() - start
     item.row = {'id': item.id, 'path': str(item.path), **measured,
@@ -307,9 +312,11 @@ def _earlier(out):
     except (OSError, ValueError): made_with = None
     return {row['path']: row for row in read.to_dict('records')}, made_with
 
+def _is_finished(row): return not (pd.isna(row['seconds']) or row['error'])
+
 def _is_done(row, out):
     "Is a row finished without an error, its mask there, and its image still the same file?"
-    if pd.isna(row['seconds']) or row['error']: return False
+    if not _is_finished(row): return False
     mask, image = _output(out, row['id'], 'segmentation'), Path(row['path'])
     if not mask.is_file(): return False
     return not image.exists() or row['fingerprint'] == _fingerprint(image)
@@ -340,9 +347,10 @@ def _plan(files, out, settings):
     here = Path(os.path.abspath(out))
     own = {_output(here, row['id'], kind) for row in rows.values() for kind in KINDS}
     files = [file for file in files if file not in own]
+    asked = {str(file) for file in files}
     ids = _give_ids(files, out, {path: row['id'] for path, row in rows.items()})
     if rows and made_with != asdict(settings):
-        others = rows.keys() - {str(file) for file in files}
+        others = rows.keys() - asked
         if others:
             raise LesionsegError(f"{out} holds masks of other images, such as {min(others)}, made "
                                  "with other settings: choose another folder, or give those too.")
@@ -350,11 +358,12 @@ def _plan(files, out, settings):
         made_with = None
 
     done = {path for path, row in rows.items() if made_with and _is_done(row, out)}
-    for path in rows.keys() - done:
+    untouched = {path for path, row in rows.items() if path not in asked and _is_finished(row)}
+    for path in rows.keys() - done - untouched:
         for kind in KINDS: _output(out, rows[path]['id'], kind).unlink(missing_ok=True)
     remove_leftovers(out)
 
-    kept = {path: row for path, row in rows.items() if path in done - {str(file) for file in files}}
+    kept = {path: row for path, row in rows.items() if path in untouched}
     for file, id in ids.items():
         kept[str(file)] = rows[str(file)] if str(file) in done else {'id': id, 'path': str(file)}
     items = [_Item(id, file) for file, id in ids.items() if str(file) not in done]

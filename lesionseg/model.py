@@ -256,6 +256,8 @@ def read_weights(
     if not (isinstance(weights, dict) and weights and all(map(torch.is_tensor, weights.values()))):
         raise LesionsegError(f"{path} holds no state dict (names with tensors): "
                              "save model.state_dict().")
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise LesionsegError(f"{path} holds weights that are no numbers: train it again.")
     return weights
 
 # %% ../nbs/03_model.ipynb #13daa26c

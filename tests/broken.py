@@ -23,7 +23,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'NumPy is not seeded': ('lib/core', 'np.random.seed(seed)', 'np.random.seed(0)'),
 
     # ---- files and data
-    'split ignores the seed': ('lib/files', "f'{seed}:{id}'.encode()", "f'{id}'.encode()"),
+    'split ignores the seed': ('lib/files', "f'{seed}:{id}'.encode(", "f'{id}'.encode("),
     'a part may be empty': (
         'lib/files', 'is_valid[shares.argmin()] = True', 'is_valid[shares.argmin()] = False'),
     'a mask without an image is passed over': (
@@ -223,7 +223,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'one run of either is not said': (
         '05_comparison', 'if min(seeds) == 1', 'if max(seeds) == 1'),
     'a difference below zero is decided': (
-        '05_comparison', 'if low <= 0 <= high', 'if low <= 0 < high - 1'),
+        '05_comparison', 'if not (low > 0 or high < 0)', 'if low <= 0 < high - 1'),
     'images compared by position': (
         '05_comparison', 'if sorted(first.index) != sorted(second.index)',
         'if len(first) != len(second)'),

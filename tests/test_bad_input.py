@@ -129,6 +129,24 @@ def test_a_damaged_model_is_refused_by_all(tmp_path, monkeypatch):
     assert not (tmp_path/'masks').exists() and not (tmp_path/'model.onnx').exists()
 
 
+def test_weights_that_are_no_numbers(tmp_path):
+    from lesionseg import LesionSegmenter, cli
+    model = LesionSegmenter()
+    model.decoder.head[0].weight.data[:] = float('nan')
+    model.save_pretrained(tmp_path/'nan')
+    file = next((tmp_path/'nan').glob('*.safetensors'))
+    with pytest.raises(SystemExit, match='weights that are no numbers'):
+        cli.evaluate.__wrapped__(str(file))
+
+
+def test_a_folder_called_like_the_packaged_model(tmp_path, monkeypatch):
+    from lesionseg import cli
+    (tmp_path/'isic2016').mkdir()
+    (tmp_path/'isic2016'/'config.json').write_text('{"train_config": 1}')
+    monkeypatch.chdir(tmp_path)
+    assert cli._load_model('isic2016').size == 192
+
+
 def test_from_the_shell_it_is_one_sentence(tmp_path):
     run = shell('lesionseg_train', '--data', tmp_path/'nowhere', '--epochs', '1')
     assert run.returncode == 1 and run.stdout == ''
