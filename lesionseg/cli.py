@@ -140,7 +140,7 @@ def _run_of(path):
 
 def _load_model(path):
     "The model of a run, whose checksum is compared, or any other that `from_pretrained` takes."
-    run = _run_of(path) if path != PACKAGED and Path(path).is_dir() else None
+    run = _run_of(path) if Path(path).is_dir() else None
     return run.model() if run else LesionSegmenter.from_pretrained(path)
 
 # %% ../nbs/lib/cli.ipynb #d63877b0

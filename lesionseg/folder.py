@@ -340,6 +340,14 @@ def _sole_writing(out):
         lock.release()
         with suppress(OSError): (out/'.lock').unlink(missing_ok=True)
 
+# %% ../nbs/lib/folder.ipynb #c570a533
+def _announce_redo(out, others):
+    "Say that all masks are made anew. Raises `LesionsegError` for `others`, which cannot be."
+    if others:
+        raise LesionsegError(f"{out} holds masks of other images, such as {min(others)}, made "
+                             "with other settings: choose another folder, or give those too.")
+    print(f"{out} holds masks that were made with other settings: all are made anew.")
+
 # %% ../nbs/lib/folder.ipynb #e140b4c8
 def _plan(files, out, settings):
     "The rows of the table by path, and the items that are still to be done."
@@ -350,11 +358,7 @@ def _plan(files, out, settings):
     asked = {str(file) for file in files}
     ids = _give_ids(files, out, {path: row['id'] for path, row in rows.items()})
     if rows and made_with != asdict(settings):
-        others = rows.keys() - asked
-        if others:
-            raise LesionsegError(f"{out} holds masks of other images, such as {min(others)}, made "
-                                 "with other settings: choose another folder, or give those too.")
-        print(f"{out} holds masks that were made with other settings: all are made anew.")
+        _announce_redo(out, rows.keys() - asked)
         made_with = None
 
     done = {path for path, row in rows.items() if made_with and _is_done(row, out)}

@@ -6,7 +6,6 @@
 __all__ = ['score_model', 'pack', 'export_onnx']
 
 # %% ../nbs/lib/release.ipynb #d1eac24d
-from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -147,14 +146,14 @@ def _table(scores):
 _FLAGS = 'epochs', 'batch_size', 'normalize', 'augment', 'validate_on', 'valid_fraction'
 _IMAGENET = 'imagenet', _REESTIMATED
 
-def _flags(cfg, about, seed, usual, allow=()):
+def _flags(cfg, about, seed, usual, allow):
     "What `lesionseg_train` has to be told, as words."
     weights, size = about['encoder_weights'], about['data']['size']
     flags = {'seed': seed, **{field: getattr(cfg, field) for field in _FLAGS
                               if getattr(cfg, field) != getattr(usual, field)},
              'validate_on': cfg.validate_on, 'size': size if size != 128 else None,
              'more': about['data']['name'].partition('+')[2],
-             'teacher': ','.join(about.get('teachers', {})), 'allow': ','.join(sorted(allow)),
+             'teacher': ','.join(about.get('teachers', {})), 'allow': allow,
              'weights': '' if weights.startswith(_IMAGENET) else
                         weights.split()[0].replace('random', 'none')}
     return ' '.join(f'--{flag}' if value is True else f'--{flag} {value}'
@@ -162,7 +161,7 @@ def _flags(cfg, about, seed, usual, allow=()):
                     if value is not False and value not in (None, ''))
 
 # %% ../nbs/lib/release.ipynb #654983c4
-def _command(cfg, about, seed, name, allow=()):
+def _command(cfg, about, seed, name, allow=''):
     "How to make the run, and the files of the card, again."
     mode = next((mode for mode, usual in MODES.items() if usual.name == cfg.name), None)
     changed = {field for field, value in asdict(cfg).items()
@@ -172,7 +171,7 @@ def _command(cfg, about, seed, name, allow=()):
                 f"run = train_run({cfg}, data, 'runs/{name}', seed={seed})\n"
                 f"pack(run, data, 'weights', '{name}')\n```")
     words = _flags(cfg, about, seed, MODES[mode], allow)
-    allowed = f" --allow {','.join(sorted(allow))}" if allow else ''
+    allowed = f' --allow {allow}' if allow else ''
     return (f"```bash\nlesionseg_train --mode {mode} {words} \\\n    --out runs/{name}\n"
             f"lesionseg_release runs/{name} --name {name} --out weights{allowed}\n```")
 
@@ -211,7 +210,7 @@ def pack(
     model = load_model(folder/f'{name}.safetensors')
     scores = score_model(model, data)
     with atomic_write(folder/'scores.csv') as temporary: scores.round(5).to_csv(temporary)
-    card = _card(model, run, scores, name, data.allow)
+    card = _card(model, run, scores, name, ','.join(sorted(data.allow)))
     with atomic_write(folder/'README.md') as temporary: temporary.write_text(card, encoding='utf-8')
     return scores
 

@@ -340,7 +340,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'lib/folder', "row['fingerprint'] == _fingerprint(image)",
         'image.stat().st_mtime <= mask.stat().st_mtime'),
     'masks of other images are deleted': (
-        'lib/folder', '        if others:', '        if False:'),
+        'lib/folder', '    if others:', '    if False:'),
     'two may write into a folder': (
         'lib/folder', 'lock.acquire(timeout=0)', 'pass'),
     'other settings, the same masks': (
