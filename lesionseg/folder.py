@@ -24,9 +24,9 @@ from tqdm.auto import tqdm
 
 from .core import (
     Images, LesionsegError, Pixels, atomic_write, available_cores, remove_leftovers)
-from .files import IMAGE_SUFFIXES, read_image
+from .files import read_image, sort_out, tell_left_out
 from .inference import (
-    check_bf16, compile_for_cpu, fuse_conv_bn, prepare_image, with_options)
+    check_bf16, compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
 from .model import LesionSegmenter
 
 # %% ../nbs/lib/folder.ipynb #66c9e767
@@ -122,27 +122,41 @@ def _measure(runs, probs, threshold, height, width):
         'mean_probability': inside.mean() if len(inside) else np.nan}
 
 # %% ../nbs/lib/folder.ipynb #4fc56f15
+def _walk(folder, recursive):
+    "What lies in a folder, and below it if asked. Raises `LesionsegError` for an unreadable one."
+    def refuse(error):
+        raise LesionsegError(f"{error.filename} cannot be read ({error.strerror}): "
+                             "make it readable or move it away.")
+    for home, folders, files in os.walk(folder, onerror=refuse):
+        shown = [name for name in folders if not name.startswith(('.', '__MACOSX'))]
+        folders[:] = shown if recursive else []
+        yield from (Path(home, name) for name in (files if recursive else files + shown))
+
 def _in_folder(folder, recursive):
-    "The images in a folder, sorted. Raises `LesionsegError` if there is none."
-    files = folder.rglob('*') if recursive else folder.iterdir()
-    images = sorted(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES
-                    and not file.name.startswith('.') and file.is_file())
+    "The images in a folder, and what is left out. Raises `LesionsegError` if there is no image."
+    images, left_out = sort_out(_walk(folder, recursive))
     if not images:
         deeper = '' if recursive else ', or look into its sub-folders too (--recursive)'
         raise LesionsegError(f"{folder} holds no image: put .jpg or .png files there{deeper}.")
-    return images
+    return images, left_out
 
+# %% ../nbs/lib/folder.ipynb #58bfbc43
 def find_images(
     inputs: str|Path|Iterable[str|Path], # Files and folders
     recursive: bool=False, # Look into the sub-folders of folders too?
-) -> list[Path]: # Absolute, each once
+) -> tuple[list[Path], list[Path]]: # Absolute, each once; and what is left out of folders
     "The images that are meant. Raises `LesionsegError` for an input that is not there."
     found = []
+    left_out = []
     for given in [inputs] if isinstance(inputs, (str, Path)) else inputs:
         path = Path(os.path.abspath(given))
         if not path.exists(): raise LesionsegError(f"{given} is not there: give files or folders.")
-        found += _in_folder(path, recursive) if path.is_dir() else [path]
-    return list(dict.fromkeys(found))
+        if not (path.is_dir() or path.is_file()): # a pipe would be waited for
+            raise LesionsegError(f"{given} is a pipe or a device: give files or folders.")
+        images, others = _in_folder(path, recursive) if path.is_dir() else ([path], [])
+        found += images
+        left_out += others
+    return list(dict.fromkeys(found)), list(dict.fromkeys(left_out))
 
 # %% ../nbs/lib/folder.ipynb #c94327fd
 def _short_stem(file):
@@ -232,16 +246,33 @@ def _probability(probs, height, width):
     return Image.fromarray((enlarged[0, 0]*65535).round().numpy().astype(np.uint16))
 
 # %% ../nbs/lib/folder.ipynb #ce1b60ad
+def _largest(runs, height, width):
+    "The runs of the mask's largest component, without holes."
+    mask = torch.from_numpy(_mask(runs, height, width))[None, None]
+    kept = np.pad(keep_largest_component(mask)[0, 0].numpy(), ((0, 0), (1, 1)))
+    before, after = kept[:, :-1], kept[:, 1:]
+    return np.stack([np.argwhere(edge) @ [width, 1]
+                     for edge in (before < after, before > after)], axis=1)
+
+# %% ../nbs/lib/folder.ipynb #dc8afd63
+def _kinds(settings, shape):
+    "What is written for an image of this height and width."
+    wide = max(shape) > 65_500 # a JPEG holds no more
+    return ['segmentation', *['probability']*settings.probability,
+            *['overlay']*(settings.overlay and not wide)]
+
 def _write_files(item, out, settings):
     "Write what was asked for, and return the numbers for the table."
     height, width = item.shape
+    kinds = _kinds(settings, item.shape)
     runs = _runs(item.probs, settings.threshold, height, width)
+    if settings.largest_component: runs = _largest(runs, height, width)
     with atomic_write(_output(out, item.id, 'segmentation')) as temporary:
         temporary.write_bytes(_png(runs, height, width))
-    if settings.probability:
+    if 'probability' in kinds:
         with atomic_write(_output(out, item.id, 'probability')) as temporary:
             _probability(item.probs, height, width).save(temporary)
-    if settings.overlay and max(item.shape) <= 65_500: # a JPEG holds no more
+    if 'overlay' in kinds:
         shown = _outlined(read_image(item.path), _mask(runs, height, width))
         with atomic_write(_output(out, item.id, 'overlay')) as temporary:
             Image.fromarray(shown).save(temporary, quality=90)
@@ -314,11 +345,12 @@ def _earlier(out):
 
 def _is_finished(row): return not (pd.isna(row['seconds']) or row['error'])
 
-def _is_done(row, out):
-    "Is a row finished without an error, its mask there, and its image still the same file?"
+def _is_done(row, out, settings):
+    "Is a row finished without an error, its files there, and its image still the same file?"
     if not _is_finished(row): return False
-    mask, image = _output(out, row['id'], 'segmentation'), Path(row['path'])
-    if not mask.is_file(): return False
+    kinds = _kinds(settings, (row['height'], row['width']))
+    if not all(_output(out, row['id'], kind).is_file() for kind in kinds): return False
+    image = Path(row['path'])
     return not image.exists() or row['fingerprint'] == _fingerprint(image)
 
 # %% ../nbs/lib/folder.ipynb #3b5ad89e
@@ -341,6 +373,11 @@ def _sole_writing(out):
         with suppress(OSError): (out/'.lock').unlink(missing_ok=True)
 
 # %% ../nbs/lib/folder.ipynb #c570a533
+def _tell(left_out):
+    "Say what was left out of folders, aside from an earlier call's tables."
+    words = tell_left_out([file for file in left_out if file.stem != 'predictions'])
+    if words: print(words.capitalize() + '.')
+
 def _announce_redo(out, others):
     "Say that all masks are made anew. Raises `LesionsegError` for `others`, which cannot be."
     if others:
@@ -361,7 +398,7 @@ def _plan(files, out, settings):
         _announce_redo(out, rows.keys() - asked)
         made_with = None
 
-    done = {path for path, row in rows.items() if made_with and _is_done(row, out)}
+    done = {path for path, row in rows.items() if made_with and _is_done(row, out, settings)}
     untouched = {path for path, row in rows.items() if path not in asked and _is_finished(row)}
     for path in rows.keys() - done - untouched:
         for kind in KINDS: _output(out, rows[path]['id'], kind).unlink(missing_ok=True)
@@ -457,8 +494,9 @@ def segment_folder(
     if bf16: check_bf16(next(model.parameters()).device)
     settings = _Settings(
         _hash(model), float(threshold), tta, bf16, largest_component, overlay, probability)
-    files, out = find_images(inputs, recursive), Path(out)
+    (files, left_out), out = find_images(inputs, recursive), Path(out)
     with _sole_writing(out):
         rows, items = _plan(files, out, settings)
+        _tell(left_out)
         _keep_table(_segment_items(items, model, settings, out, batch_size), items, rows, out)
     return _table(rows)
