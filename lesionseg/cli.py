@@ -61,7 +61,8 @@ def _say(text):
 
 def _root(data):
     "The folder that was asked for; None: the built-in images."
-    return data or os.environ.get('LESIONSEG_DATA')
+    root = data or os.environ.get('LESIONSEG_DATA')
+    return root and os.path.expanduser(root)
 
 def _built_in():
     "The folder of the built-in images; sixty test images would be too few to decide."
@@ -89,7 +90,7 @@ def _data(data, size=128, allow='', more=None) -> LesionData:
 def _weights(weights, data):
     "The weights that were asked for: 'isic2016', 'imagenet', 'none' or a file."
     usual = PACKAGED if data.synthetic else 'imagenet'
-    return weights or os.environ.get('LESIONSEG_WEIGHTS') or usual
+    return os.path.expanduser(weights or os.environ.get('LESIONSEG_WEIGHTS') or usual)
 
 # %% ../nbs/lib/cli.ipynb #69d90312
 @call_parse
@@ -106,6 +107,8 @@ def _config(mode, data, **changes) -> TrainConfig:
     "The configuration of a mode; of the changes, what is None or False stays as it is."
     if mode not in MODES:
         raise LesionsegError(f"'{mode}' is no mode: choose {', '.join(MODES)}.")
+    if changes.get('valid_fraction') is not None and changes.get('validate_on') != 'holdout':
+        raise LesionsegError("valid_fraction is for --validate_on holdout: give both or neither.")
     usual = {'epochs': 20} if data.synthetic else {}
     given = {key: value for key, value in changes.items()
              if value is not None and value is not False}

@@ -253,7 +253,8 @@ def read_weights(
         reason = (str(error) or 'it is empty').splitlines()[0]
         raise LesionsegError(f"{path} cannot be read as weights ({reason}): "
                              "fetch or save it again.") from None
-    if not (isinstance(weights, dict) and weights and all(map(torch.is_tensor, weights.values()))):
+    if not (isinstance(weights, dict) and weights and all(map(torch.is_tensor, weights.values()))
+            and all(isinstance(name, str) for name in weights)):
         raise LesionsegError(f"{path} holds no state dict (names with tensors): "
                              "save model.state_dict().")
     if not all(value.isfinite().all() for value in weights.values()):
@@ -345,8 +346,9 @@ def load_model(
                              "architecture: give the model.safetensors of a run.")
     try:
         model = LesionSegmenter(**json.loads(metadata['settings']))
+        check_sides(torch.empty(0, 3, model.size, model.size))
         model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError, LesionsegError):
         raise LesionsegError(f"{path} is of another architecture than this version's: "
                              "train it anew.") from None
     return model.eval()

@@ -348,7 +348,8 @@ def _start(run, epochs):
 # %% ../nbs/lib/runs.ipynb #93e45a05
 def _flat(config):
     "What decides a run, as one dictionary without levels."
-    return {**asdict(TrainConfig(**config['train_config'])), **config['data'],
+    data = config['data']
+    return {'data': data['name'], **data, **asdict(TrainConfig(**config['train_config'])),
             'seed': config['seed'], 'encoder_weights': config['encoder_weights'],
             'teachers': [*config.get('teachers', {}).values()]}
 
