@@ -168,6 +168,8 @@ def load_data(
     root = Path(root)
     allow = parse_allow(allow)
     found = find_files(root)
+    if more and Path(more).resolve() == root.resolve():
+        raise LesionsegError(f"{more} is the data set itself: leave it out of what is added.")
     added = find_files(more) if more else None
     train_pairs = one_each(found.train + added.train + added.test) if added else found.train
     valid_ids = frozenset(pair.id for pair in found.parts['valid'])

@@ -97,11 +97,16 @@ def tell_left_out(
     return f'left out: {listed}' if kinds else ''
 
 # %% ../nbs/lib/files.ipynb #5d9111e4
+def _why_not(file):
+    "Why a file is not taken for an image."
+    if file.is_symlink() and not file.exists(): return 'as a link to a file that is gone'
+    return 'of no kind that is read as an image'
+
 def _missing(file, kind, expected, left_out):
     "The error for a file without a partner."
     id = _MASK_SUFFIX.sub('', _stem(file))
-    there = [other.name for other in left_out if _MASK_SUFFIX.sub('', _stem(other)) == id]
-    hint = f" ({there[0]} is there, but of no kind that is read as an image)" if there else ''
+    there = [other for other in left_out if _MASK_SUFFIX.sub('', _stem(other)) == id]
+    hint = f" ({there[0].name} is there, but {_why_not(there[0])})" if there else ''
     return LesionsegError(f"{file} has no {kind}: {expected} is missing{hint}.")
 
 def _pair_up(image_folders, mask_folders):
@@ -348,7 +353,8 @@ def _load(path, draft=None, decode=True):
         message = f"{path} has more than {MAX_PIXELS:,} pixels: reduce it first."
         raise LesionsegError(message) from None
     except UnidentifiedImageError:
-        message = f"{path} is no image, whatever its name says: replace or remove it."
+        message = (f"{path} is no image that can be read, whatever its name says: "
+                   "save it as .jpg or .png, or remove it.")
         if path.stat().st_size == 0: message = f"{path} is empty (0 bytes): fetch it again."
         raise LesionsegError(message) from None
     except LesionsegError: raise

@@ -331,7 +331,10 @@ def _save(rows, out):
 def _earlier(out):
     "The rows that an earlier call left in `out`, by path, and its settings."
     table, settings = out/'predictions.csv', out/'predictions.json'
-    if not table.is_file(): return {}, None
+    if not table.is_file():
+        if not settings.is_file(): return {}, None
+        raise LesionsegError(f"{table} is gone, and nothing else says whose masks lie beside it: "
+                             "put it back, or choose another folder.")
     try:
         read = pd.read_csv(table, dtype=_COLUMNS, keep_default_na=False, na_values=[''],
                            encoding_errors='surrogateescape')
