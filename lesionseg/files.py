@@ -82,6 +82,7 @@ def _in_folders(folders):
     return sort_out(file for folder in dict.fromkeys(map(_unwrap, folders))
                     for file in folder.iterdir())
 
+# %% ../nbs/lib/files.ipynb #8df3efd5
 def _kind(file):
     "How to call a file that is left out."
     if file.is_dir(): return 'a folder'

@@ -278,6 +278,7 @@ def _write_files(item, out, settings):
             Image.fromarray(shown).save(temporary, quality=90)
     return _measure(runs, item.probs, settings.threshold, height, width)
 
+# %% ../nbs/lib/folder.ipynb #7ec6c9a9
 def _write(item, out, settings):
     "Third stage: write the files of an item, and fill its row."
     start = time.perf_counter()
