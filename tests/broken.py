@@ -37,6 +37,12 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'a bomb is decoded': (
         'lib/files', 'if image.width*image.height > MAX_PIXELS', 'if image.width > MAX_PIXELS'),
     'transparent pixels are read': ('lib/files', "getextrema()[0] < 255", "getextrema()[0] < 0"),
+    '16 bits with alpha are cut to 8': (
+        'lib/files', "image.mode in ('RGB', 'RGBA')", "image.mode == 'RGB'"),
+    'an inverted mask is not remarked on': (
+        'lib/files', "'framed': _is_framed(lesion)", "'framed': False"),
+    'a lesion that vanishes is not remarked on': (
+        'lib/files', 'lesion.any() and not small.any()', 'False'),
     '16 bits are cut to 8': (
         'lib/files', '(values >> max(0, high.bit_length() - 8))', '(values & 255)'),
     'a changed file is not seen': (
@@ -333,7 +339,16 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'centroid off by half a pixel': (
         'lib/folder', '(left + (length - 1)/2)', '(left + length/2)'),
     'sub-folders always': (
-        'lib/folder', "folder.rglob('*') if recursive else folder.iterdir()", "folder.rglob('*')"),
+        'lib/folder', 'folders[:] = shown if recursive else []', 'folders[:] = shown'),
+    'the largest component is that of the small map': (
+        'lib/folder', 'if settings.largest_component: runs', 'if False: runs'),
+    'a deleted overlay is not made again': (
+        'lib/folder', "kind).is_file() for kind in kinds)", "'segmentation').is_file() for _ in [0])"),
+    'what an archive program adds is segmented': (
+        'lib/folder', ".startswith(('.', '__MACOSX'))]", ".startswith('.')]"),
+    'an unreadable folder is passed over': ('lib/folder', ', onerror=refuse)', ')'),
+    'a lost table is begun anew': (
+        'lib/folder', 'if not settings.is_file(): return {}, None', 'return {}, None'),
     'a changed photograph keeps its old mask': (
         'lib/folder', "row['fingerprint'] == _fingerprint(image)", 'True'),
     'a changed file is known by its age': (
