@@ -8,7 +8,7 @@ __all__ = ['one_sentence', 'download', 'train', 'evaluate', 'visualize', 'compar
 # %% ../nbs/lib/cli.ipynb #fcd7feeb
 # fastcore takes `Param(...)` for a type, and `int=None` for a number that may be left out:
 # pyright: reportInvalidTypeForm=false, reportArgumentType=false
-import os, sys, textwrap, warnings
+import io, os, sys, textwrap, warnings
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
@@ -22,7 +22,8 @@ from .comparison import pick_by_rank, score_table, verdict
 from .core import LesionsegError, atomic_write
 from .data import LesionData, LesionDataset, load_data, to_tensors
 from .download import download_isic2016
-from .files import find_pairs, load_pixels, native_masks
+from .files import (
+    cached_pixels, find_pairs, load_pixels, native_masks, parse_allow, special_notes)
 from .folder import check_threshold, segment_folder
 from .inference import (
     fuse_conv_bn, predict as predict_probs, predict_dataset, score_dataset, with_options)
@@ -36,12 +37,20 @@ from .synthetic import synthetic_dataset
 from .training import MODES, STRATEGIES, VALIDATE_ON, TrainConfig, make_accelerator
 
 # %% ../nbs/lib/cli.ipynb #ef0fcb1b
+def _expanded(value):
+    "A path, or several, with ~ for the user's folder; anything else as it is."
+    if isinstance(value, list): return [*map(_expanded, value)]
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
 def one_sentence(
     command, # A function that is called from the shell
 ): # The same function, which ends the program with a sentence where the reader can mend something
     "Turn `LesionsegError` into its sentence and exit code 1, and Ctrl-C into exit code 130."
     @wraps(command)
     def wrapped(*args, **kwargs):
+        args, kwargs = [*map(_expanded, args)], {k: _expanded(v) for k, v in kwargs.items()}
+        for stream in sys.stdout, sys.stderr: # a terminal may not have the letters of a file's name
+            if isinstance(stream, io.TextIOWrapper): stream.reconfigure(errors='backslashreplace')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             try: return command(*args, **kwargs)
@@ -233,6 +242,8 @@ def _test_images(models, data, size, allow):
         _check_data(path, data, root, allow)
     test = _load_test(root, size, allow)
     print(f"{len(test)} test images: {root if _root(data) else 'built-in, synthetic'}.")
+    _, special = cached_pixels(find_pairs(root, 'test'), size, None, parse_allow(allow))
+    for note in special_notes(special): print(note)
     return root, test
 
 # %% ../nbs/lib/cli.ipynb #38d2242b
@@ -253,6 +264,8 @@ def evaluate(
 ):
     "Score a model on the test images: mean, standard deviation, worst and median of each metric."
     check_threshold(threshold)
+    if out and Path(out).name in ('scores.csv', 'history.csv') and _run_of(Path(out).parent):
+        raise LesionsegError(f"{out} belongs to a run and would be lost: choose another name.")
     model = _load_model(model_path)
     root, test = _test_images({model_path: model}, data, size, allow)
     network = with_options(fuse_conv_bn(model), threshold, tta, bf16, largest_component)
@@ -293,7 +306,7 @@ def visualize(
 ):
     "Draw test images with the outlines of their ground truth and of predictions."
     check_threshold(threshold)
-    if Path(out).suffix not in ('.png', '.pdf', '.svg'):
+    if Path(out).suffix.lower() not in ('.png', '.pdf', '.svg'):
         raise LesionsegError(f"{out} is no image that can be written: "
                              "choose a name that ends in .png, .pdf or .svg.")
     paths = [path for path in (model_path, compare_model) if path]

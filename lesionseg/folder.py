@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from .core import (
     Images, LesionsegError, Pixels, atomic_write, available_cores, remove_leftovers)
-from .files import read_image, sort_out, tell_left_out
+from .files import beside_its_image, read_image, sort_out, tell_left_out
 from .inference import (
     check_bf16, compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
 from .model import LesionSegmenter
@@ -132,9 +132,26 @@ def _walk(folder, recursive):
         folders[:] = shown if recursive else []
         yield from (Path(home, name) for name in (files if recursive else files + shown))
 
+# %% ../nbs/lib/folder.ipynb #644c3427
+def _made_earlier(folders):
+    "What earlier calls wrote into these folders, by their tables."
+    made = set()
+    for folder in folders:
+        with suppress(LesionsegError): # a table of another kind
+            made |= {_output(folder, row['id'], kind)
+                     for row in _earlier(folder)[0].values() for kind in KINDS}
+    return made
+
 def _in_folder(folder, recursive):
     "The images in a folder, and what is left out. Raises `LesionsegError` if there is no image."
     images, left_out = sort_out(_walk(folder, recursive))
+    made = _made_earlier(file.parent for file in left_out if file.name == 'predictions.csv')
+    images = [file for file in images if file not in made]
+    stems = {home: {file.stem for file in images if file.parent == home}
+             for home in {file.parent for file in images}}
+    masks = [file for file in images if beside_its_image(file, stems[file.parent])]
+    images = [file for file in images if file not in {*masks}]
+    left_out += masks
     if not images:
         deeper = '' if recursive else ', or look into its sub-folders too (--recursive)'
         raise LesionsegError(f"{folder} holds no image: put .jpg or .png files there{deeper}.")
@@ -340,7 +357,7 @@ def _earlier(out):
         read = pd.read_csv(table, dtype=_COLUMNS, keep_default_na=False, na_values=[''],
                            encoding_errors='surrogateescape')
         if list(read) != list(_COLUMNS): raise ValueError
-    except ValueError:
+    except (TypeError, ValueError):
         raise LesionsegError(f"{table} is of another kind: choose another folder.") from None
     read['error'] = read.error.fillna('')
     try: made_with = json.loads(settings.read_text())
@@ -393,6 +410,7 @@ def _announce_redo(out, others):
 def _plan(files, out, settings):
     "The rows of the table by path, and the items that are still to be done."
     rows, made_with = _earlier(out)
+    written = [kind for kind in KINDS if kind == 'segmentation' or (made_with or {}).get(kind)]
     here = Path(os.path.abspath(out))
     own = {_output(here, row['id'], kind) for row in rows.values() for kind in KINDS}
     files = [file for file in files if file not in own]
@@ -403,9 +421,10 @@ def _plan(files, out, settings):
         made_with = None
 
     done = {path for path, row in rows.items() if made_with and _is_done(row, out, settings)}
-    untouched = {path for path, row in rows.items() if path not in asked and _is_finished(row)}
+    untouched = {path for path, row in rows.items() if path not in asked and _is_finished(row)
+                 and _output(out, row['id'], 'segmentation').is_file()}
     for path in rows.keys() - done - untouched:
-        for kind in KINDS: _output(out, rows[path]['id'], kind).unlink(missing_ok=True)
+        for kind in written: _output(out, rows[path]['id'], kind).unlink(missing_ok=True)
     remove_leftovers(out)
 
     kept = {path: row for path, row in rows.items() if path in untouched}

@@ -322,7 +322,11 @@ def save_model(
     "Write a model's weights and settings. Raises `LesionsegError` where nothing can be written."
     metadata = {'architecture': ARCHITECTURE, 'settings': json.dumps(model.settings)}
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic_write(path) as temporary: save_file(tensors, temporary, metadata)
+    with atomic_write(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode # as of any new file; `save_file` lets only its owner read
+        save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)
 
 # %% ../nbs/03_model.ipynb #7d0f3e59
 def _metadata(path):
@@ -332,13 +336,16 @@ def _metadata(path):
     except SafetensorError: return {}
 
 def load_model(
-    path: str|Path, # A .safetensors file, or the run folder that holds it
+    path: str|Path, # A .safetensors file, or the folder that holds it
 ) -> LesionSegmenter: # In evaluation mode
     "Read a saved model. Raises `LesionsegError` naming a file that is broken or of another kind."
-    path = Path(path)/'model.safetensors' if Path(path).is_dir() else Path(path)
+    path = Path(path)
+    if path.is_dir():
+        found = [file for file in path.glob('*.safetensors') if not file.name.startswith('.')]
+        path = found[0] if len(found) == 1 else path/'model.safetensors'
     if not path.is_file():
-        raise LesionsegError(f"{path} is no file: give a run folder that has got past its first "
-                             "epoch, or its model.safetensors.")
+        raise LesionsegError(f"{path} is no file: give a .safetensors file, or the folder of a run "
+                             "that has ended (start it again if it was cut off).")
     weights = read_weights(path)
     metadata = _metadata(path)
     if metadata.get('architecture') != ARCHITECTURE:

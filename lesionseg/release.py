@@ -187,7 +187,8 @@ def _card(model, run, scores, name, allow):
     train, valid, test = (about['data'][part]['images'] for part in ('train', 'validation', 'test'))
     known, weights = _known(about['data']), about['encoder_weights']
     return (_ABOUT + _RECIPE + _USE).format(
-        name=name, file='' if name == PACKAGED else f"'{name}.safetensors'", mode=cfg.name,
+        name=name, file='' if name == PACKAGED and known else f"'{name}.safetensors'",
+        mode=cfg.name,
         parameters=sum(p.numel() for p in model.parameters()), version=made['lesionseg'],
         torch=made['torch'], threads=made['threads'], data=about['data']['name'], train=train,
         held_out=_HELD_OUT[cfg.validate_on].format(valid=valid, test=test), test=test,
@@ -198,14 +199,30 @@ def _card(model, run, scores, name, allow):
         scores=_table(scores))
 
 # %% ../nbs/lib/release.ipynb #8696f780
+def _check_pack(run, data, folder):
+    "Raise `LesionsegError` if there is nothing to pack, or something that would be lost."
+    if not run.finished:
+        raise LesionsegError(f"{run.path} is not finished: start it again, and pack it then.")
+    if data.test.fingerprint() != run.config['data']['test']['fingerprint']:
+        raise LesionsegError(f"{run.path} was made with other test images than those of "
+                             f"{data.name}: give its own data.")
+    if (folder/'config.json').is_file():
+        raise LesionsegError(f"{folder} is a run folder, whose files would be lost: "
+                             "choose another folder.")
+    card = folder/'README.md'
+    if card.is_file() and 'library_name: lesionseg' not in card.read_text(errors='replace'):
+        raise LesionsegError(f"{card} is no model card and would be lost: choose another folder.")
+
+# %% ../nbs/lib/release.ipynb #1fb8f191
 def pack(
     run: Run, # Finished
     data: LesionData, # Its test images are scored, at the size of the run
     folder: str|Path, # Where to write NAME.safetensors, README.md and scores.csv
     name: str='isic2016', # What the model is called
 ) -> pd.DataFrame: # The scores
-    "Pack a run for others: weights in 16 bits, scores, and a model card that holds them."
+    "Pack a run for others: 16-bit weights, scores, a model card. Raises `LesionsegError`."
     folder = Path(folder)
+    _check_pack(run, data, folder)
     save_model(run.model().half(), folder/f'{name}.safetensors')
     model = load_model(folder/f'{name}.safetensors')
     scores = score_model(model, data)

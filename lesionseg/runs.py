@@ -375,7 +375,7 @@ def _open_run(folder, described, environment):
     longer = differ == ['epochs'] and new['epochs'] > old['epochs']
     if longer: _check_longer(run)
     elif differ:
-        key = differ[0]
+        key = next((key for key in differ if key != 'epochs'), 'epochs') # which may be raised
         raise LesionsegError(f"{folder} holds another run ({key} {old.get(key)} instead of "
                              f"{new[key]}): choose another name or delete the folder.")
     return run

@@ -343,7 +343,16 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'the largest component is that of the small map': (
         'lib/folder', 'if settings.largest_component: runs', 'if False: runs'),
     'a deleted overlay is not made again': (
-        'lib/folder', "kind).is_file() for kind in kinds)", "'segmentation').is_file() for _ in [0])"),
+        'lib/folder', "kind).is_file() for kind in kinds)",
+        "'segmentation').is_file() for _ in [0])"),
+    'the masks of an earlier call are segmented': (
+        'lib/folder', 'images = [file for file in images if file not in made]', 'pass'),
+    'files that no call wrote are deleted': (
+        'lib/folder', '        for kind in written: _output', '        for kind in KINDS: _output'),
+    'a run is packed into itself': (
+        'lib/release', "if (folder/'config.json').is_file():", 'if False:'),
+    'the scores of a run are overwritten': (
+        'lib/cli', "in ('scores.csv', 'history.csv') and", "in () and"),
     'what an archive program adds is segmented': (
         'lib/folder', ".startswith(('.', '__MACOSX'))]", ".startswith('.')]"),
     'an unreadable folder is passed over': ('lib/folder', ', onerror=refuse)', ')'),
