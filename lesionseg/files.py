@@ -47,10 +47,13 @@ def _mask_id(file, images):
     stem = _stem(file)
     return stem if stem in images else _MASK_SUFFIX.sub('', stem)
 
+# %% ../nbs/lib/files.ipynb #0b1ab0dd
 def _by_id(files, ids):
-    "The files by id. Raises `LesionsegError` if two share one."
+    "The files by id. Raises `LesionsegError` if two share one, or if no table can hold one."
     found = {}
     for file, id in zip(files, ids):
+        if re.search(r'[\r\n\ud800-\udfff]', id): # a line break, or bytes that are no Unicode
+            raise LesionsegError(f"{ascii(str(file))} has a name that no table can hold: rename it.")
         if id in found:
             raise LesionsegError(f"{file} and {found[id].name} are both for {id}: "
                                  "keep one and delete the other.")
