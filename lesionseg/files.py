@@ -53,7 +53,7 @@ def _by_id(files, ids):
     found = {}
     for file, id in zip(files, ids):
         if re.search(r'[\r\n\ud800-\udfff]', id): # a line break, or bytes that are no Unicode
-            raise LesionsegError(f"{ascii(str(file))} has a name that no table can hold: rename it.")
+            raise LesionsegError(f"{ascii(str(file))} has a name that no table holds: rename it.")
         if id in found:
             raise LesionsegError(f"{file} and {found[id].name} are both for {id}: "
                                  "keep one and delete the other.")
