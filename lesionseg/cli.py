@@ -23,7 +23,7 @@ from .core import LesionsegError, atomic_write
 from .data import LesionData, LesionDataset, load_data, to_tensors
 from .download import download_isic2016
 from .files import (
-    cached_pixels, find_pairs, load_pixels, native_masks, parse_allow, special_notes)
+    cached_pixels, find_pairs, native_masks, parse_allow, special_notes)
 from .folder import check_threshold, segment_folder
 from .inference import (
     fuse_conv_bn, predict as predict_probs, predict_dataset, score_dataset, with_options)
@@ -70,8 +70,7 @@ def _say(text):
 
 def _root(data):
     "The folder that was asked for; None: the built-in images."
-    root = data or os.environ.get('LESIONSEG_DATA')
-    return root and os.path.expanduser(root)
+    return data or _expanded(os.environ.get('LESIONSEG_DATA'))
 
 def _built_in():
     "The folder of the built-in images; sixty test images would be too few to decide."
@@ -99,7 +98,7 @@ def _data(data, size=128, allow='', more=None) -> LesionData:
 def _weights(weights, data):
     "The weights that were asked for: 'isic2016', 'imagenet', 'none' or a file."
     usual = PACKAGED if data.synthetic else 'imagenet'
-    return os.path.expanduser(weights or os.environ.get('LESIONSEG_WEIGHTS') or usual)
+    return weights or _expanded(os.environ.get('LESIONSEG_WEIGHTS')) or usual
 
 # %% ../nbs/lib/cli.ipynb #69d90312
 @call_parse
@@ -211,11 +210,11 @@ def train(
 
 # %% ../nbs/lib/cli.ipynb #803942c9
 def _load_test(root, size, allow):
-    "The test images of a data set."
+    "The test images of a data set, and what there is to say about them, a sentence each."
     pairs = find_pairs(root, 'test')
     if not pairs: raise LesionsegError(f"{root} has no test images: add a folder test.")
-    pixels = load_pixels(pairs, size, allow=allow)
-    return LesionDataset(pixels, [pair.id for pair in pairs])
+    pixels, special = cached_pixels(pairs, size, None, parse_allow(allow))
+    return LesionDataset(pixels, [pair.id for pair in pairs]), special_notes(special)
 
 # %% ../nbs/lib/cli.ipynb #ef08ada2
 def _check_data(path, data, root, allow):
@@ -223,7 +222,7 @@ def _check_data(path, data, root, allow):
     run = _run_of(path)
     if not run: return
     made_on = run.config['data']
-    test = _load_test(root, made_on['size'], allow)
+    test, _ = _load_test(root, made_on['size'], allow)
     if test.fingerprint() == made_on['test']['fingerprint']: return
     if not _root(data):
         raise LesionsegError(f"{path} was made on {made_on['name']} and not on the built-in "
@@ -240,10 +239,9 @@ def _test_images(models, data, size, allow):
         if model.size != size:
             print(f"{path} was trained at {model.size} × {model.size} pixels; these are {size}.")
         _check_data(path, data, root, allow)
-    test = _load_test(root, size, allow)
+    test, notes = _load_test(root, size, allow)
     print(f"{len(test)} test images: {root if _root(data) else 'built-in, synthetic'}.")
-    _, special = cached_pixels(find_pairs(root, 'test'), size, None, parse_allow(allow))
-    for note in special_notes(special): print(note)
+    for note in notes: print(note)
     return root, test
 
 # %% ../nbs/lib/cli.ipynb #38d2242b
@@ -324,7 +322,7 @@ def visualize(
 def _reference(data):
     "The packaged model's scores as a row of the table; it sees the images at its own size."
     model = LesionSegmenter.from_pretrained()
-    test = _load_test(data.root, model.size, data.allow)
+    test, _ = _load_test(data.root, model.size, data.allow)
     sides = data.size, data.size
     sums = pd.Series(0., list(METRICS))
     for positions, probs, _ in predict_dataset(partial(predict_probs, fuse_conv_bn(model)), test):

@@ -24,7 +24,8 @@ from tqdm.auto import tqdm
 
 from .core import (
     Images, LesionsegError, Pixels, atomic_write, available_cores, remove_leftovers)
-from .files import beside_its_image, read_image, sort_out, tell_left_out
+from .files import (
+    masks_beside_images, read_image, refuse_unreadable, sort_out, tell_left_out)
 from .inference import (
     check_bf16, compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
 from .model import LesionSegmenter
@@ -124,10 +125,7 @@ def _measure(runs, probs, threshold, height, width):
 # %% ../nbs/lib/folder.ipynb #4fc56f15
 def _walk(folder, recursive):
     "What lies in a folder, and below it if asked. Raises `LesionsegError` for an unreadable one."
-    def refuse(error):
-        raise LesionsegError(f"{error.filename} cannot be read ({error.strerror}): "
-                             "make it readable or move it away.")
-    for home, folders, files in os.walk(folder, onerror=refuse):
+    for home, folders, files in os.walk(folder, onerror=refuse_unreadable):
         shown = [name for name in folders if not name.startswith(('.', '__MACOSX'))]
         folders[:] = shown if recursive else []
         yield from (Path(home, name) for name in (files if recursive else files + shown))
@@ -138,8 +136,7 @@ def _made_earlier(folders):
     made = set()
     for folder in folders:
         with suppress(LesionsegError): # a table of another kind
-            made |= {_output(folder, row['id'], kind)
-                     for row in _earlier(folder)[0].values() for kind in KINDS}
+            made |= _outputs(folder, _earlier(folder)[0])
     return made
 
 def _in_folder(folder, recursive):
@@ -147,10 +144,8 @@ def _in_folder(folder, recursive):
     images, left_out = sort_out(_walk(folder, recursive))
     made = _made_earlier(file.parent for file in left_out if file.name == 'predictions.csv')
     images = [file for file in images if file not in made]
-    stems = {home: {file.stem for file in images if file.parent == home}
-             for home in {file.parent for file in images}}
-    masks = [file for file in images if beside_its_image(file, stems[file.parent])]
-    images = [file for file in images if file not in {*masks}]
+    masks = dict.fromkeys(masks_beside_images(images))
+    images = [file for file in images if file not in masks]
     left_out += masks
     if not images:
         deeper = '' if recursive else ', or look into its sub-folders too (--recursive)'
@@ -186,6 +181,10 @@ KINDS = { # What is written for an image called NAME: NAME_segmentation.png and 
     'segmentation': '.png', 'overlay': '.jpg', 'probability': '.png'}
 
 def _output(out, id, kind): return out/f'{id}_{kind}{KINDS[kind]}'
+
+def _outputs(out, rows):
+    "All that may be written for the rows of a table."
+    return {_output(out, row['id'], kind) for row in rows.values() for kind in KINDS}
 
 def _casefold(id): return unicodedata.normalize('NFC', id).casefold()
 
@@ -272,11 +271,14 @@ def _largest(runs, height, width):
                      for edge in (before < after, before > after)], axis=1)
 
 # %% ../nbs/lib/folder.ipynb #dc8afd63
+def _asked(settings):
+    "The kinds that settings (a dictionary) ask for; the mask itself is always one."
+    return [kind for kind in KINDS if kind == 'segmentation' or settings.get(kind)]
+
 def _kinds(settings, shape):
     "What is written for an image of this height and width."
     wide = max(shape) > 65_500 # a JPEG holds no more
-    return ['segmentation', *['probability']*settings.probability,
-            *['overlay']*(settings.overlay and not wide)]
+    return [kind for kind in _asked(asdict(settings)) if not (kind == 'overlay' and wide)]
 
 def _write_files(item, out, settings):
     "Write what was asked for, and return the numbers for the table."
@@ -410,9 +412,8 @@ def _announce_redo(out, others):
 def _plan(files, out, settings):
     "The rows of the table by path, and the items that are still to be done."
     rows, made_with = _earlier(out)
-    written = [kind for kind in KINDS if kind == 'segmentation' or (made_with or {}).get(kind)]
-    here = Path(os.path.abspath(out))
-    own = {_output(here, row['id'], kind) for row in rows.values() for kind in KINDS}
+    written = _asked(made_with or {})
+    own = _outputs(Path(os.path.abspath(out)), rows)
     files = [file for file in files if file not in own]
     asked = {str(file) for file in files}
     ids = _give_ids(files, out, {path: row['id'] for path, row in rows.items()})

@@ -236,6 +236,12 @@ def _unwrap(weights):
         if isinstance(weights, dict) and isinstance(weights.get(key), dict): return weights[key]
     return weights
 
+def _is_state_dict(weights):
+    "Is it a dictionary of names with tensors, and not an empty one?"
+    return isinstance(weights, dict) and bool(weights) and all(
+        isinstance(name, str) and torch.is_tensor(value) for name, value in weights.items())
+
+# %% ../nbs/03_model.ipynb #781f38b7
 def read_weights(
     path: str|Path, # A .safetensors or .pth file
 ) -> dict[str, torch.Tensor]: # Name → tensor
@@ -253,8 +259,7 @@ def read_weights(
         reason = (str(error) or 'it is empty').splitlines()[0]
         raise LesionsegError(f"{path} cannot be read as weights ({reason}): "
                              "fetch or save it again.") from None
-    if not (isinstance(weights, dict) and weights and all(map(torch.is_tensor, weights.values()))
-            and all(isinstance(name, str) for name in weights)):
+    if not _is_state_dict(weights):
         raise LesionsegError(f"{path} holds no state dict (names with tensors): "
                              "save model.state_dict().")
     if not all(value.isfinite().all() for value in weights.values()):
@@ -335,14 +340,18 @@ def _metadata(path):
         with safe_open(path, 'pt') as file: return file.metadata() or {}
     except SafetensorError: return {}
 
+def _model_file(path):
+    "The file of a model: the path itself, or what a folder holds."
+    if not path.is_dir(): return path
+    found = [file for file in path.glob('*.safetensors') if not file.name.startswith('.')]
+    return found[0] if len(found) == 1 else path/'model.safetensors'
+
+# %% ../nbs/03_model.ipynb #0c9062f0
 def load_model(
     path: str|Path, # A .safetensors file, or the folder that holds it
 ) -> LesionSegmenter: # In evaluation mode
     "Read a saved model. Raises `LesionsegError` naming a file that is broken or of another kind."
-    path = Path(path)
-    if path.is_dir():
-        found = [file for file in path.glob('*.safetensors') if not file.name.startswith('.')]
-        path = found[0] if len(found) == 1 else path/'model.safetensors'
+    path = _model_file(Path(path))
     if not path.is_file():
         raise LesionsegError(f"{path} is no file: give a .safetensors file, or the folder of a run "
                              "that has ended (start it again if it was cut off).")
@@ -353,9 +362,9 @@ def load_model(
                              "architecture: give the model.safetensors of a run.")
     try:
         model = LesionSegmenter(**json.loads(metadata['settings']))
-        check_sides(torch.empty(0, 3, model.size, model.size))
+        if model.size < 32 or model.size % 32: raise ValueError
         model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, RuntimeError, LesionsegError):
+    except (KeyError, TypeError, ValueError, RuntimeError):
         raise LesionsegError(f"{path} is of another architecture than this version's: "
                              "train it anew.") from None
     return model.eval()

@@ -355,7 +355,7 @@ BROKEN = { # name: notebook, what is there, what is put in its place
         'lib/cli', "in ('scores.csv', 'history.csv') and", "in () and"),
     'what an archive program adds is segmented': (
         'lib/folder', ".startswith(('.', '__MACOSX'))]", ".startswith('.')]"),
-    'an unreadable folder is passed over': ('lib/folder', ', onerror=refuse)', ')'),
+    'an unreadable folder is passed over': ('lib/folder', ', onerror=refuse_unreadable)', ')'),
     'a lost table is begun anew': (
         'lib/folder', 'if not settings.is_file(): return {}, None', 'return {}, None'),
     'a changed photograph keeps its old mask': (
