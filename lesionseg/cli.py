@@ -124,20 +124,22 @@ def _config(mode, data, **changes) -> TrainConfig:
 
 # %% ../nbs/lib/cli.ipynb #3bdbdd38
 _WORDS = { # What a changed field adds to the name of a run's folder
-    'epochs': '{}epochs', 'batch_size': 'batch{}', 'normalize': 'normalized',
+    'epochs': '{}epochs', 'batch_size': 'batch{}', 'encoder_lr': 'encoder{:g}',
+    'decoder_lr': 'decoder{:g}', 'normalize': 'normalized',
     'augment': 'augmented', 'validate_on': '{}', 'valid_fraction': 'valid{}'}
 
 def _home(data):
     "The default folder of all runs on a data set; a size other than 128 is part of its name."
     return Path('runs')/(data.name if data.size == 128 else f'{data.name}-{data.size}')
 
-def _run_name(mode, cfg, data, weights, seed, teacher=''):
+def _run_name(mode, cfg, data, weights, seed, teacher='', start=None):
     "The default name of a run's folder: mode, what differs from the default, seed."
     default = _config(mode, data)
     words = [word.format(getattr(cfg, field)) for field, word in _WORDS.items()
              if getattr(cfg, field) != getattr(default, field)]
     if _weights(weights, data) != _weights(None, data): words.append(Path(weights).stem)
     if teacher: words.append('distilled')
+    if start: words.append('continued')
     return '-'.join([mode, *words, f'seed{seed}'])
 
 # %% ../nbs/lib/cli.ipynb #1f8a7ec5
@@ -155,12 +157,12 @@ def _load_model(path):
     return run.model() if run else LesionSegmenter.from_pretrained(path)
 
 # %% ../nbs/lib/cli.ipynb #d63877b0
-def _train(cfg, data, path, weights, seed, teacher='') -> Run:
+def _train(cfg, data, path, weights, seed, teacher='', start=None) -> Run:
     "Train a run, and end the program if it was stopped on the way."
     weights = _weights(weights, data)
     teachers = {name: _load_model(name) for name in teacher.split(',') if name}
     run = train_run(cfg, data, path, None if weights == 'none' else weights, seed,
-                    teachers=teachers)
+                    teachers=teachers, start=start)
     if not run.finished: sys.exit(130)
     return run
 
@@ -184,6 +186,8 @@ def train(
     mode: str='finetuning', # feature_extraction (encoder frozen), finetuning, or tuned (our best)
     epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 20
     batch_size: int=None, # Images a step; default the mode's, as published 45
+    encoder_lr: float=None, # Learning rate of the encoder; default the mode's, as published 0.0001
+    decoder_lr: float=None, # Learning rate of the decoder; default the mode's, as published 0.01
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation
     data: str=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
     size: int=128, # Side of the square images in pixels, a multiple of 32 from 64 on
@@ -197,15 +201,18 @@ def train(
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     teacher: str='', # Also learn from these: isic2016, run folders or files; several with commas
+    start: str=None, # Begin with all weights of this: isic2016, a run folder or file
     more: str=None, # Folder of another data set, all of whose images are added for training
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
     dataset = _data(data, size, allow, more)
-    cfg = _config(mode, dataset, epochs=epochs, batch_size=batch_size, normalize=normalize,
-                  augment=augment, validate_on=validate_on, valid_fraction=valid_fraction)
-    _tell_weights(weights, dataset)
-    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, teacher)
-    run = _train(cfg, dataset, Path(path), weights, seed, teacher)
+    if start and weights: raise LesionsegError("weights are those of start: give one of the two.")
+    cfg = _config(mode, dataset, epochs=epochs, batch_size=batch_size, encoder_lr=encoder_lr,
+                  decoder_lr=decoder_lr, normalize=normalize, augment=augment,
+                  validate_on=validate_on, valid_fraction=valid_fraction)
+    if not start: _tell_weights(weights, dataset)
+    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, teacher, start)
+    run = _train(cfg, dataset, Path(path), weights, seed, teacher, start)
     _say(f"{_means(run).round(4).to_string()}\nThe run is in {run.path}.")
 
 # %% ../nbs/lib/cli.ipynb #803942c9

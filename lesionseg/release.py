@@ -18,7 +18,7 @@ from .data import LesionData
 from .files import native_masks
 from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onnx
 from .model import PACKAGED, LesionSegmenter, load_model, save_model
-from .runs import Run
+from .runs import ALL_WEIGHTS, Run
 from .training import MODES
 
 # %% ../nbs/lib/release.ipynb #16fe4231
@@ -93,7 +93,7 @@ _RECIPE = """## Data
 
 The configuration `{mode}`, {epochs} epochs at {size} × {size} pixels, seed {seed},
 {threads} threads, torch {torch}.
-The encoder started from {weights}.
+{started} {weights}.
 {taught}To make it again:
 
 {command}
@@ -143,8 +143,14 @@ def _table(scores):
     return '\n'.join(['| metric | mean | interval |', '|---|---|---|', *rows])
 
 # %% ../nbs/lib/release.ipynb #fc8416a6
-_FLAGS = 'epochs', 'batch_size', 'normalize', 'augment', 'validate_on', 'valid_fraction'
+_FLAGS = ('epochs', 'batch_size', 'encoder_lr', 'decoder_lr', 'normalize', 'augment',
+          'validate_on', 'valid_fraction')
 _IMAGENET = 'imagenet', _REESTIMATED
+
+def _start(weights):
+    "The trained model that a run began with; '': its decoder was new."
+    if not weights.startswith(ALL_WEIGHTS): return ''
+    return weights.removeprefix(ALL_WEIGHTS).rpartition(' (')[0]
 
 def _flags(cfg, about, seed, usual, allow):
     "What `lesionseg_train` has to be told, as words."
@@ -154,7 +160,8 @@ def _flags(cfg, about, seed, usual, allow):
              'validate_on': cfg.validate_on, 'size': size if size != 128 else None,
              'more': about['data']['name'].partition('+')[2],
              'teacher': ','.join(about.get('teachers', {})), 'allow': allow,
-             'weights': '' if weights.startswith(_IMAGENET) else
+             'start': _start(weights),
+             'weights': '' if weights.startswith((*_IMAGENET, ALL_WEIGHTS)) else
                         weights.split()[0].replace('random', 'none')}
     return ' '.join(f'--{flag}' if value is True else f'--{flag} {value}'
                     for flag, value in flags.items()
@@ -194,6 +201,7 @@ def _card(model, run, scores, name, allow):
         held_out=_HELD_OUT[cfg.validate_on].format(valid=valid, test=test), test=test,
         known=known, limits=_LIMITS if known else '', epochs=cfg.epochs,
         size=about['data']['size'], seed=run.seed, taught=_taught(about),
+        started='Training began with' if _start(weights) else 'The encoder started from',
         weights=weights + _SAME*(weights == _REESTIMATED),
         command=_command(cfg, about, run.seed, name, allow),
         scores=_table(scores))

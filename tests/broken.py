@@ -175,6 +175,9 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'a teacher is not heard': (
         '04_training', 'target = masks if teacher is None else (masks + teacher(images))/2',
         'target = masks'),
+    'a run that goes on has a new decoder': (
+        'lib/runs', 'model.load_state_dict(trained.state_dict())',
+        'model.encoder.load_state_dict(trained.encoder.state_dict())'),
     'other teachers, the same run': (
         'lib/runs', "'teachers': [*config.get('teachers', {}).values()]", "'teachers': []"),
     'an ensemble sees one size': (
@@ -307,6 +310,8 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'a card with the wrong resolution': (
         'lib/release', "'native_iou': 'IoU, original",
         "'soft_iou': 'IoU, original"),
+    'a card forgets what a run began with': (
+        'lib/release', "'start': _start(weights),", ''),
     'every card says that all was held out': (
         'lib/release', "'validate_on': cfg.validate_on, 'size'",
         "'validate_on': 'holdout', 'size'"),
@@ -326,7 +331,10 @@ BROKEN = { # name: notebook, what is there, what is put in its place
     'evaluate ignores --threshold': (
         'lib/cli', 'score_dataset(network, test, threshold, own)',
         'score_dataset(network, test, .5, own)'),
-    '--augment is ignored': ('lib/cli', 'augment=augment, ', ''),
+    '--augment is ignored': ('lib/cli', 'augment=augment,', ''),
+    '--encoder_lr is ignored': ('lib/cli', 'encoder_lr=encoder_lr,', ''),
+    '--start is ignored': (
+        'lib/cli', 'teachers=teachers, start=start)', 'teachers=teachers)'),
     '--tta is ignored': ('lib/cli', 'threshold, tta, bf16', 'threshold, False, bf16'),
     'an error ends with code 0': (
         'lib/cli', "sys.exit(f'lesionseg_{command.__name__}: {error}')",
