@@ -179,6 +179,14 @@ def _means(run):
     last = run.history.iloc[-1]
     return last[[name for name in last.index if name.startswith('valid_')]]
 
+def _train_and_tell(mode, cfg, data, out, weights, seed, teacher, start):
+    "Train a run in the folder `out`, or in one of the usual name, and say what came of it."
+    if start and weights: raise LesionsegError("weights are those of start: give one of the two.")
+    if not start: _tell_weights(weights, data)
+    path = out or _home(data)/_run_name(mode, cfg, data, weights, seed, teacher, start)
+    run = _train(cfg, data, Path(path), weights, seed, teacher, start)
+    _say(f"{_means(run).round(4).to_string()}\nThe run is in {run.path}.")
+
 # %% ../nbs/lib/cli.ipynb #214f9cc1
 @call_parse
 @one_sentence
@@ -206,14 +214,10 @@ def train(
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
     dataset = _data(data, size, allow, more)
-    if start and weights: raise LesionsegError("weights are those of start: give one of the two.")
     cfg = _config(mode, dataset, epochs=epochs, batch_size=batch_size, encoder_lr=encoder_lr,
                   decoder_lr=decoder_lr, normalize=normalize, augment=augment,
                   validate_on=validate_on, valid_fraction=valid_fraction)
-    if not start: _tell_weights(weights, dataset)
-    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, teacher, start)
-    run = _train(cfg, dataset, Path(path), weights, seed, teacher, start)
-    _say(f"{_means(run).round(4).to_string()}\nThe run is in {run.path}.")
+    _train_and_tell(mode, cfg, dataset, out, weights, seed, teacher, start)
 
 # %% ../nbs/lib/cli.ipynb #803942c9
 def _load_test(root, size, allow):

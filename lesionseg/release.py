@@ -133,6 +133,10 @@ lesion runs out of the frame, and on images from cameras unlike those it learned
 rare in its training images, and the weights before these did worse there. Masks by different
 people differ.
 
+How much another collection can cost: the same recipe, trained on a part of ISIC 2016 alone (30
+epochs at 128 × 128 pixels, three seeds), has a mean IoU of 0.86 with TTA on held-out images of
+ISIC 2016 and of 0.71 on 758 images of ISIC 2017, of which it had seen none.
+
 """
 
 # %% ../nbs/lib/release.ipynb #e75e2722

@@ -513,7 +513,7 @@ def train_run(
     quiet: bool=False, # No progress?
     callbacks: Iterable[Callable]=(), # Each called with the history after every epoch
     teachers: Mapping[str, LesionSegmenter]|None=None, # By name; their mean is half the target
-    start: str|Path|None=None, # A trained model as for `from_pretrained`: begin with all its weights
+    start: str|Path|None=None, # Begin with all weights of this model, as for `from_pretrained`
 ) -> Run:
     "Train, score and keep a run, or go on where it stopped; Ctrl-C keeps the finished epochs."
     check_seed(seed)

@@ -144,6 +144,13 @@ def level(files, column, conditions):
     "Mean score of a strategy: a table with two rows of column names."
     return tables_with_two_headers(files[0])[column].to_numpy().mean()
 
+def deep(files, column, conditions):
+    "Mean over a collection's images and all runs with these names: three rows of column names."
+    table = files[0]
+    keys = zip((re.sub(r'\.\d+$', '', name) for name in table), table.iloc[0], table.iloc[1])
+    chosen = [{*conditions} <= {str(part) for part in key} for key in keys]
+    return table[table.iloc[:, 0] == column].loc[:, chosen].astype(float).to_numpy().mean()
+
 def blocked_gain(files, column, conditions):
     "One strategy minus another, seed by seed, of a table with two rows of column names."
     table = tables_with_two_headers(files[0])
@@ -181,7 +188,7 @@ HOW = {f.__name__: f for f in (
     mean, sd, lowest, highest, average, median, percent, cell, count, cell_with_interval,
     minutes,
     paired_gain, best_epoch_gain, whole_run, raced, longest, lowest_end, reached, loss,
-    level, blocked_gain, over_teacher,
+    level, deep, blocked_gain, over_teacher,
     calibration, count_below, where_drawn_twice)}
 
 
