@@ -4,6 +4,7 @@
 and its interval as printed there, the file, how it is computed from it, and the command that makes
 the file. The column `how` names a function of this module, then a column, then conditions."""
 import json, re
+from fnmatch import fnmatch
 from functools import cache
 
 import numpy as np, pandas as pd, pytest
@@ -34,16 +35,22 @@ def text_of(path):
 
 
 @cache
-def tables(pattern):
-    "The files that a pattern means, each as a table."
-    return [pd.read_csv(path) for path in sorted((ROOT/'nbs/studies/results').glob(pattern))]
+def tables(where):
+    "The tables that `FILE`, `FILE: column=value` or `FILE: group/run*` means, one for each run."
+    file, _, part = where.partition(': ')
+    table = pd.read_csv(ROOT/'nbs/studies/results'/file, low_memory=False)
+    if not part: return [table]
+    if '=' in part: return [rows(table, [part]).dropna(axis=1, how='all')]
+    runs = table.groupby(['group', 'run'])
+    return [of_run for (group, run), of_run in runs if fnmatch(f'{group}/{run}', part)]
 
 
 def rows(table, conditions):
     "The rows for which all conditions (column=value, column!=value) hold."
     for condition in conditions:
         column, unequal, value = re.fullmatch(r'(.+?)(!?)=(.+)', condition).groups()
-        is_equal = table[column].astype(str) == value
+        text = '{:g}'.format if table[column].dtype == float else str
+        is_equal = table[column].map(text) == value
         table = table[is_equal != bool(unequal)]
     assert len(table), f'no row with {conditions}'
     return table
@@ -165,7 +172,7 @@ def count_below(files, column, conditions): return (files[0][column] <= float(co
 
 def where_drawn_twice(files, column, conditions):
     "Mean over the test images that two people or more have drawn."
-    people = tables('missing/human_agreement.csv')[0]
+    people = files[0]
     return files[0].set_index('id').loc[people[people.part == 'test'].id, column].mean()
 
 def calibration(files, column, conditions):
@@ -180,7 +187,8 @@ def tables_with_two_headers(table):
     names = list(table.columns[1:]) # pandas adds .1, .2, … to a name that it has seen
     strategy = [re.sub(r'\.\d+$', '', name) for name in names]
     strategy = [short if short in names else name for short, name in zip(strategy, names)]
-    values = table.iloc[2:, 1:].astype(float)
+    means = table.iloc[:, 0].astype(str).str.startswith('mean of') # a last row of another kind
+    values = table[~means].iloc[2:, 1:].astype(float)
     values.columns = pd.MultiIndex.from_arrays([strategy, range(len(strategy))])
     return values
 
