@@ -12,18 +12,31 @@ from collections.abc import Iterable
 
 import numpy as np, pandas as pd, torch
 from scipy import ndimage
+from torch.nn.functional import interpolate
 
 from .core import Masks, Probs, Scores
 
-# %% ../nbs/02_metrics.ipynb #7681816b
-def _areas(probs, masks):
-    "Overlap, predicted area and true area of each image, in pixels (exact up to 2²⁴ of them)."
+# %% ../nbs/02_metrics.ipynb #697e73d6
+def _check(probs, masks, threshold=.5):
+    "Raise `ValueError` for input of which a score would be wrong."
     if probs.shape != masks.shape:
-        raise ValueError(
-            f"probs {tuple(probs.shape)} and masks {tuple(masks.shape)} differ in shape")
-    probs = probs.flatten(1).float()
-    masks = masks.flatten(1).float()
-    return (probs*masks).sum(1), probs.sum(1), masks.sum(1)
+        raise ValueError(f"probs {[*probs.shape]} and masks {[*masks.shape]} differ in shape")
+    flat = masks.flatten().float()
+    parts = {'probs': probs, 'masks': flat, 'threshold': torch.as_tensor(threshold)}
+    for name, values in parts.items():
+        low, high = values.aminmax() if values.numel() else (0, 0)
+        if not (low >= -1e-3 and high <= 1.001): # NaN is neither
+            raise ValueError(f"{name} must lie in [0, 1]: found {low:g} to {high:g}")
+    if (flat @ flat - flat.sum()).abs() > 1e-4*flat.sum():
+        raise ValueError("masks must hold 0 and 1 and nothing between")
+
+# %% ../nbs/02_metrics.ipynb #7681816b
+def _areas(probs, masks, threshold=None):
+    "Overlap, predicted area and true area of each image, in pixels (exact up to 2²⁴ of them)."
+    _check(probs, masks, .5 if threshold is None else threshold)
+    if threshold is not None: probs = probs > threshold
+    p, m = probs.flatten(1).float(), masks.flatten(1).float()
+    return (p*m).sum(1), p.sum(1), m.sum(1)
 
 # %% ../nbs/02_metrics.ipynb #3b0b95c7
 def _ratio(numerator, denominator):
@@ -44,9 +57,8 @@ def soft_dice(probs: Probs, masks: Masks) -> Scores:
 # %% ../nbs/02_metrics.ipynb #cc039c20
 def _counts(probs, masks, threshold):
     "TP, FP, FN and TN of each image, in pixels; lesion is what lies above the threshold."
-    tp, predicted, true = _areas(probs > threshold, masks)
-    size = masks.flatten(1).shape[1]
-    return tp, predicted - tp, true - tp, size - predicted - true + tp
+    tp, predicted, true = _areas(probs, masks, threshold)
+    return tp, predicted - tp, true - tp, masks.shape[1:].numel() - predicted - true + tp
 
 def iou(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
     "Jaccard index after thresholding, TP / (TP + FP + FN); empty against empty is 1."
@@ -78,13 +90,8 @@ def specificity(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
 METRICS = {f.__name__: f for f in ( # All metrics by name
     soft_iou, soft_dice, iou, dice, accuracy, sensitivity, specificity)}
 
-def score_images(
-    probs: Probs,
-    masks: Masks,
-    ids: list[str], # The id of each image
-    threshold: float=.5, # For the thresholded metrics
-) -> pd.DataFrame: # A row for each image, indexed by id; a column for each of `METRICS`
-    "All scores of every image."
+def score_images(probs: Probs, masks: Masks, ids: list[str], threshold: float=.5) -> pd.DataFrame:
+    "Score every image: a row for each, indexed by its id, and a column for each of `METRICS`."
     table = pd.DataFrame(index=pd.Index(ids, name='id'))
     for name, metric in METRICS.items():
         options = {} if name.startswith('soft') else {'threshold': threshold}
@@ -97,41 +104,30 @@ def pooled_iou(probs: Probs, masks: Masks, threshold: float=.5) -> float:
     tp, fp, fn, _ = (count.double().sum() for count in _counts(probs, masks, threshold))
     return _ratio(tp, tp + fp + fn).item()
 
-def batch_iou(
-    probs: Probs,
-    masks: Masks,
-    batch_size: int, # Images to pool, at least 1
-    threshold: float=.5,
-) -> float:
+def batch_iou(probs: Probs, masks: Masks, batch_size: int, threshold: float=.5) -> float:
     "Mean over batches of the pooled Jaccard index; depends on batch size and order of the images."
     batches = zip(probs.split(batch_size), masks.split(batch_size))
     pooled = [pooled_iou(p, m, threshold) for p, m in batches]
     return sum(pooled)/len(pooled)
 
 # %% ../nbs/02_metrics.ipynb #82fe8ea1
-def native_iou(
-    probs: Probs,
-    masks: Iterable, # A mask for each image: arrays of any height × width, in {0, 1}
-    threshold: float=.5,
-) -> Scores:
-    "Jaccard index at the resolution of each mask, to which the probabilities are enlarged."
+def native_iou(probs: Probs, masks: Iterable, threshold: float=.5) -> Scores:
+    "Jaccard index at the resolution of each mask, an array of any height × width in {0, 1}."
     scores = []
     for p, mask in zip(probs, masks, strict=True):
         mask = torch.as_tensor(mask)[None, None]
-        enlarged = torch.nn.functional.interpolate(
-            p[None], mask.shape[-2:], mode='bilinear', antialias=True)
+        enlarged = interpolate(p[None], mask.shape[-2:], mode='bilinear', antialias=True)
         scores.append(iou(enlarged, mask, threshold))
     return torch.cat(scores)
 
 # %% ../nbs/02_metrics.ipynb #aec09f1f
-def boundary(
-    mask: np.ndarray, # height × width, bool
-) -> np.ndarray: # Of the same shape
-    "The pixels of a mask that touch what is not mask, or the frame."
+def boundary(mask: np.ndarray) -> np.ndarray:
+    "Find the pixels of a mask (height × width, bool) that touch what is not mask, or the frame."
     return mask & np.logical_not(ndimage.binary_erosion(mask))
 
 def hausdorff95(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
     "95th percentile of the distances between the outlines, in pixels; the larger of both ways."
+    _check(probs, masks, threshold)
     predicted = (probs > threshold)[:, 0].numpy()
     return torch.tensor([_hd95(p, m) for p, m in zip(predicted, masks[:, 0].bool().numpy())])
 
@@ -144,23 +140,16 @@ def _hd95(a, b):
     return max(np.percentile(to_b[a], 95), np.percentile(to_a[b], 95))
 
 # %% ../nbs/02_metrics.ipynb #d80c5ca2
-def reliability_curve(
-    probs: torch.Tensor, # Of any shape, in [0, 1]
-    masks: torch.Tensor, # Same shape, in {0, 1}
-    bins: int=10, # Into how many equal parts [0, 1] is cut, at least 1
-) -> pd.DataFrame: # A row for each non-empty bin; 'frequency' is of lesion, 'share' of all pixels
-    "Mean probability and frequency of lesion, bin by bin."
+def reliability_curve(probs: Probs, masks: Masks, bins: int=10) -> pd.DataFrame:
+    "Sort pixels into bins by probability: its mean, the frequency of lesion, the share of pixels."
+    _check(probs, masks)
     p, m = probs.flatten().double(), masks.flatten().double()
-    index = (p*bins).long().clamp(max=bins-1)
-    def total(x): return torch.zeros(bins, dtype=torch.double).index_add(0, index, x)
-
-    count = total(torch.ones_like(p))
-    table = pd.DataFrame({'probability': total(p)/count, 'frequency': total(m)/count,
+    index = (p*bins).long().clamp(0, bins-1)
+    count, of_p, of_m = (index.bincount(x, bins) for x in (torch.ones_like(p), p, m))
+    table = pd.DataFrame({'probability': of_p/count, 'frequency': of_m/count,
                           'share': count/len(p)})
     return table[table.share > 0].rename_axis('bin')
 
-def expected_calibration_error(
-    table: pd.DataFrame, # As `reliability_curve` gives it
-) -> float: # In [0, 1]; 0 is perfect calibration
-    "The gap between probability and frequency, weighted by the share of pixels."
+def expected_calibration_error(table: pd.DataFrame) -> float:
+    "Average the gap between probability and frequency in a `reliability_curve` over all pixels."
     return float(((table.probability - table.frequency).abs()*table.share).sum())
