@@ -4,52 +4,45 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'SCHEDULES', 'FEATURE_EXTRACTION', 'FINE_TUNING', 'STRATEGIES', 'TUNED', 'MODES', 'METRIC_NAMES',
-           'TrainConfig', 'batch_metrics', 'make_accelerator', 'segmentation_loss', 'lr_lambda', 'make_scheduler',
-           'train_one_epoch', 'evaluate', 'make_optimizer', 'Loaders', 'make_loaders', 'channels_last_for_training',
-           'fit']
+           'TrainConfig', 'batch_metrics', 'segmentation_loss', 'lr_lambda', 'make_scheduler', 'make_optimizer',
+           'make_accelerator', 'train_one_epoch', 'evaluate', 'make_loaders', 'seed_epoch', 'fit']
 
 # %% ../nbs/04_training.ipynb #b9894f6a
 import math, time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
-import torch
-from accelerate import Accelerator
+import pandas as pd, torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from .core import Images, LesionsegError, Logits, Masks, Probs, set_seed
+from .core import LesionsegError, Logits, Masks, set_seed
 from .data import LesionDataset, VALIDATE_ON
 from .metrics import iou, soft_iou
-from .model import DECODERS, FREEZING, LesionSegmenter
-from .transforms import augment, downscale
+from .model import FREEZING, LesionSegmenter
+from .transforms import augment
 
 # %% ../nbs/04_training.ipynb #25711a6b
 LOSSES = 'bce', 'bce+jaccard' # What is minimized, see `segmentation_loss`
 SCHEDULES = 'constant', 'one-cycle' # How learning rates change in a run, see `lr_lambda`
+_CHOICES = {'frozen': FREEZING, 'loss': LOSSES, 'schedule': SCHEDULES, 'validate_on': VALIDATE_ON}
+_LEAST = {'batch_size': 2, 'epochs': 1, 'dropout': 0, 'weight_decay': 0} # The others: above 0
+_BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: finite
 
-def _check(cfg):
-    "Raise `LesionsegError` for the first field of a `TrainConfig` that is out of its range."
-    ranges = [
-        ('epochs', cfg.epochs >= 1, 'at least 1'),
-        ('batch_size', cfg.batch_size >= 2, 'at least 2'),
-        ('dropout', 0 <= cfg.dropout < 1, 'from 0 to below 1'),
-        ('low_res_fraction', 0 <= cfg.low_res_fraction <= 1, 'from 0 to 1'),
-        ('valid_fraction', 0 < cfg.valid_fraction < 1, 'between 0 and 1'),
-        ('encoder_lr', cfg.encoder_lr > 0, 'above 0'),
-        ('decoder_lr', cfg.decoder_lr > 0, 'above 0'),
-        ('logit_scale', cfg.logit_scale > 0, 'above 0'),
-        ('weight_decay', cfg.weight_decay >= 0, 'at least 0')]
-    for name, allowed, what in ranges:
-        if not allowed: raise LesionsegError(f"{name} is {getattr(cfg, name)}: it must be {what}.")
-
-    choices = {'frozen': FREEZING, 'validate_on': VALIDATE_ON, 'loss': LOSSES,
-               'schedule': SCHEDULES, 'decoder': DECODERS}
-    for name, options in choices.items():
-        if getattr(cfg, name) not in options:
-            raise LesionsegError(f"{name} is '{getattr(cfg, name)}': "
-                                 f"choose one of {', '.join(options)}.")
+def _check(name, kind, value):
+    "Raise `LesionsegError` for a field of another type or out of its range."
+    wanted = {str: 'a text', bool: 'True or False', int: 'a whole number', float: 'a number'}[kind]
+    right = isinstance(value, (int, float) if kind is float else kind)
+    if kind in (int, float):
+        low, high = _LEAST.get(name, math.ulp(0)), _BELOW.get(name, math.inf)
+        wanted += f', at least {low}' if name in _LEAST else ', above 0'
+        if name in _BELOW: wanted += f' and below {high}'
+        right = right and not isinstance(value, bool) and low <= value < high
+    if name in _CHOICES:
+        wanted = f"one of {', '.join(_CHOICES[name])}"
+        right = value in _CHOICES[name]
+    if not right: raise LesionsegError(f"{name} is {value!r}: it must be {wanted}.")
 
 # %% ../nbs/04_training.ipynb #54124c09
 @dataclass(frozen=True)
@@ -68,25 +61,21 @@ class TrainConfig:
     schedule: str='constant' # Of both learning rates: 'constant' or 'one-cycle'
     weight_decay: float=0. # Of AdamW, at least 0; 0 is plain Adam
     logit_scale: float=1. # Standard deviation of the logits before training, above 0
-    decoder: str='base' # 'base' (as published) or 'wide'
-    low_res_fraction: float=0. # Share of the run, from its start, on downscaled images, 0 to 1
     validate_on: str='holdout' # 'holdout': a part of train; 'test': train on all, as published
     valid_fraction: float=.2 # Share of train that is held out, between 0 and 1
 
-    def __post_init__(self): _check(self)
+    def __post_init__(self):
+        for field in fields(self): _check(field.name, field.type, getattr(self, field.name))
 
-    def make_model(self,
-        size: int=128, # Side of the square images that it will see, in pixels
-    ) -> LesionSegmenter: # With random weights, drawn from torch's generator
-        "The network of this configuration, frozen as it says."
-        model = LesionSegmenter(self.normalize, self.dropout, self.logit_scale, self.decoder, size)
+    def make_model(self, size: int=128) -> LesionSegmenter: # For images of this side, in pixels
+        "Make a network with random weights, drawn from torch's generator, frozen as is said here."
+        model = LesionSegmenter(self.normalize, self.dropout, self.logit_scale, size=size)
         return model.freeze(self.frozen)
 
 # %% ../nbs/04_training.ipynb #d2175bf0
 FEATURE_EXTRACTION = TrainConfig('feature extraction', frozen='weights', validate_on='test')
 FINE_TUNING = TrainConfig('fine-tuning', validate_on='test')
-STRATEGIES = { # The two published strategies by mode
-    'feature_extraction': FEATURE_EXTRACTION, 'finetuning': FINE_TUNING}
+STRATEGIES = {'feature_extraction': FEATURE_EXTRACTION, 'finetuning': FINE_TUNING} # As published
 
 TUNED = TrainConfig(
     'tuned', frozen='stem', encoder_lr=1e-3, batch_size=32, normalize=True, augment=True,
@@ -97,46 +86,30 @@ MODES = STRATEGIES | {'tuned': TUNED} # Every configuration that comes with the 
 # %% ../nbs/04_training.ipynb #e9565bc5
 METRIC_NAMES = 'loss', 'soft_iou', 'soft_dice', 'iou', 'dice' # Of each image in each epoch
 
-def batch_metrics(
-    logits: Logits, # Of a batch
-    masks: Masks, # Of the same images
-) -> torch.Tensor: # number × 5: a row of `METRIC_NAMES` for each image
-    "Loss and scores of each image."
-    logits = logits.float()
+def batch_metrics(logits: Logits, masks: Masks) -> torch.Tensor: # number × 5
+    "Compute `METRIC_NAMES` of each image."
     loss = binary_cross_entropy_with_logits(logits, masks, reduction='none').flatten(1).mean(1)
-    probs = logits.sigmoid()
+    probs = logits.sigmoid().nan_to_num() # a loss that is no number says so itself
     soft = soft_iou(probs, masks)
     hard = iou(probs, masks)
     return torch.stack([loss, soft, 2*soft/(1 + soft), hard, 2*hard/(1 + hard)], dim=1)
 
-# %% ../nbs/04_training.ipynb #f975871c
-def make_accelerator() -> Accelerator:
-    "This process's device: a GPU (bfloat16 where it has it) or the CPU, alone or one of several."
-    cuda = torch.cuda
-    native = cuda.is_available() and cuda.is_bf16_supported(including_emulation=False)
-    return Accelerator(cpu=not torch.accelerator.is_available(),
-                       mixed_precision='bf16' if native else 'no')
-
 # %% ../nbs/04_training.ipynb #cacd1f05
-def segmentation_loss(
-    logits: Logits, # Of a batch
-    masks: Masks, # Of the same images
-    name: str='bce', # One of `LOSSES`
-) -> torch.Tensor: # One number, at least 0
-    "Binary cross-entropy; for 'bce+jaccard' 1 - soft IoU is added."
+def segmentation_loss(logits: Logits, masks: Masks, name: str='bce') -> torch.Tensor:
+    "Compute one of `LOSSES`: the binary cross-entropy, for 'bce+jaccard' plus 1 - soft IoU."
     loss = binary_cross_entropy_with_logits(logits, masks)
-    return loss if name == 'bce' else loss + 1 - soft_iou(logits.sigmoid(), masks).mean()
+    if name == 'bce': return loss
+    return loss + 1 - soft_iou(logits.sigmoid().nan_to_num(), masks).mean()
 
 # %% ../nbs/04_training.ipynb #63703320
 def lr_lambda(
     progress: float, # Share of the run that is over, 0 to 1
     schedule: str='one-cycle', # One of `SCHEDULES`
 ) -> float: # What a learning rate is multiplied by, 0 to 1
-    "Half a cosine wave up from 0.04 to 1 in three tenths of the run, then half a wave down to 0."
+    "Rise from 0.04 to 1 in three tenths of the run, then fall to 0, each by half a cosine wave."
     if schedule == 'constant': return 1.
     start, warm_up = .04, .3
-    if progress < warm_up:
-        return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
+    if progress < warm_up: return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
     return (1 + math.cos(math.pi*(progress - warm_up)/(1 - warm_up)))/2
 
 # %% ../nbs/04_training.ipynb #1022cee3
@@ -146,158 +119,101 @@ def make_scheduler(
     batches: int, # Steps in an epoch
     done: int=0, # Epochs that are over
 ) -> LambdaLR: # To be stepped after every batch
-    "The learning rates of a run, continued after `done` epochs."
+    "Plan the learning rates of a run from epoch `done` on."
     def factor(step):
         epochs = step//batches + step % batches/batches
         return lr_lambda(epochs/cfg.epochs, cfg.schedule)
 
     return LambdaLR(optimizer, factor, done*batches - 1 if done else -1)
 
-# %% ../nbs/04_training.ipynb #05de4133
-def train_one_epoch(
-    model: torch.nn.Module, # The network
-    loader: Iterable, # Batches of the training images
-    optimizer: torch.optim.Optimizer, # Of the parameters that are trained
-    accelerator: Accelerator, # Where it runs
-    scheduler: LambdaLR|None=None, # Of the learning rates; None leaves them as they are
-    loss: str='bce', # One of `LOSSES`
-    low_res: bool=False, # Downscale the images first?
-    teacher: Callable[[Images], Probs]|None=None, # Gives soft labels for the images
-) -> dict[str, float]: # The mean of each of `METRIC_NAMES`, measured while the weights change
-    "One pass over the training images; with a teacher the target is halfway to its answer."
-    model.train()
-    rows = []
-    for images, masks in loader:
-        if low_res: images, masks = downscale(images, masks)
-        logits = model(images)
-        target = masks if teacher is None else (masks + teacher(images))/2
-        accelerator.backward(segmentation_loss(logits.float(), target, loss))
-        optimizer.step()
-        optimizer.zero_grad()
-        if scheduler: scheduler.step()
-        rows.append(accelerator.gather_for_metrics(batch_metrics(logits.detach(), masks)))
-    return dict(zip(METRIC_NAMES, torch.cat(rows).mean(0).tolist()))
-
-# %% ../nbs/04_training.ipynb #feb5afdc
-@torch.no_grad()
-def evaluate(
-    model: torch.nn.Module, # The network
-    loader: Iterable, # Batches of the validation images
-    accelerator: Accelerator, # Where it runs
-) -> dict[str, float]: # The mean of each of `METRIC_NAMES`
-    "One pass over the validation images, without learning from them."
-    model.eval()
-    rows: list = [accelerator.gather_for_metrics(batch_metrics(model(images), masks))
-                  for images, masks in loader]
-    return dict(zip(METRIC_NAMES, torch.cat(rows).mean(0).tolist()))
-
 # %% ../nbs/04_training.ipynb #9578274d
-def make_optimizer(
-    model: LesionSegmenter, # The network, frozen as the configuration says
-    cfg: TrainConfig, # For the learning rates
-) -> torch.optim.AdamW:
-    "AdamW (Loshchilov & Hutter, 2019), encoder and decoder each with a learning rate of its own."
+def make_optimizer(model: LesionSegmenter, cfg: TrainConfig) -> torch.optim.AdamW:
+    "Give encoder and decoder learning rates of their own, and what is frozen none."
     groups = [{'params': list(model.decoder.parameters()), 'lr': cfg.decoder_lr}]
     trained = [p for p in model.encoder.parameters() if p.requires_grad]
     if trained: groups.append({'params': trained, 'lr': cfg.encoder_lr})
     return torch.optim.AdamW(groups, weight_decay=cfg.weight_decay, fused=True)
 
-# %% ../nbs/04_training.ipynb #04eff97f
-class _Batches(Dataset):
-    "A data set that gives whole batches to a `DataLoader` that leaves them as they are."
-    def __init__(self, dataset): self.dataset = dataset
-    def __len__(self): return len(self.dataset)
-    def __getitems__(self, positions): return self.dataset.batch(positions)
+# %% ../nbs/04_training.ipynb #f975871c
+def make_accelerator():
+    "Find this process's device (a GPU, in bfloat16 if it has that, or the CPU) and its fellows."
+    from accelerate import Accelerator # here, since importing it takes a while
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Accelerator(mixed_precision='bf16' if bf16 else 'no',
+                       cpu=not torch.accelerator.is_available())
 
-def _as_it_is(batch):
-    "What a `DataLoader` does with a batch that is whole already: nothing."
-    return batch
+# %% ../nbs/04_training.ipynb #05de4133
+def train_one_epoch(
+    model: torch.nn.Module,
+    loader: Iterable, # Batches of the training images
+    optimizer: torch.optim.Optimizer, # Of the parameters that are trained
+    scheduler: LambdaLR|None=None, # Of the learning rates; None leaves them as they are
+    loss: str='bce', # One of `LOSSES`
+) -> dict[str, float]: # The mean of each of `METRIC_NAMES`, measured while the weights change
+    "Learn from all training images once."
+    gather = make_accelerator().gather_for_metrics
+    model.train()
+    rows = []
+    for images, masks in loader:
+        logits = model(images)
+        segmentation_loss(logits, masks, loss).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if scheduler: scheduler.step()
+        rows.append(gather(batch_metrics(logits.detach(), masks)))
+    return dict(zip(METRIC_NAMES, torch.cat(rows).mean(0).tolist())) # type: ignore
 
-def _loader(dataset, batch_size, **options):
-    "Batches of a data set, each cut out as a whole."
-    return DataLoader(_Batches(dataset), batch_size, collate_fn=_as_it_is, **options)
+@torch.no_grad()
+def evaluate(model: torch.nn.Module, loader: Iterable) -> dict[str, float]: # As above
+    "Look at all validation images once, without learning from them."
+    gather = make_accelerator().gather_for_metrics
+    model.eval()
+    rows = [gather(batch_metrics(model(images), masks)) for images, masks in loader]
+    return dict(zip(METRIC_NAMES, torch.cat(rows).mean(0).tolist())) # type: ignore
 
 # %% ../nbs/04_training.ipynb #dbd0c12d
-@dataclass
-class Loaders:
-    "The batches of a run."
-    train: DataLoader # Shuffled, and augmented if the configuration says so
-    valid: DataLoader # In order
-    generator: torch.Generator # Shuffles `train`, alike in all processes
-
-    def seed(self,
-        seed: int, # Of the run
-        epoch: int, # From 1
-        process: int=0, # Which of several
-    ):
-        "Seed all that draws in an epoch, so that it draws the same after an interruption."
-        set_seed(1_000_000*seed + 1000*epoch + process)
-        self.generator.manual_seed(1_000_000*seed + epoch)
-
 def make_loaders(
-    train: LesionDataset, # The training images
-    valid: LesionDataset, # The validation images
-    cfg: TrainConfig, # For the batch size and augmentation
+    train: LesionDataset, valid: LesionDataset, cfg: TrainConfig,
     processes: int=1, # How many share a batch
-) -> Loaders:
-    "Batches of the training and validation images."
+) -> tuple[DataLoader, DataLoader]: # Of the training images (shuffled), of the validation images
+    "Cut images into batches, and augment the training images if the configuration says so."
     train = train.subset(range(len(train)), augment if cfg.augment else None)
-    batch_size = math.ceil(cfg.batch_size/processes)
-    generator = torch.Generator()
-    return Loaders(_loader(train, batch_size, shuffle=True, generator=generator),
-                   _loader(valid, batch_size), generator)
+    size = math.ceil(cfg.batch_size/processes)
+    return (DataLoader(train, size, shuffle=True, generator=torch.Generator()),
+            DataLoader(valid, size))
 
-# %% ../nbs/04_training.ipynb #108f5f93
-def _planes(norm, inputs):
-    "Give a layer its channels one after the other."
-    return (inputs[0].contiguous(),)
-
-def channels_last_for_training(
-    model: LesionSegmenter, # Is changed
-) -> LesionSegmenter: # The same one: same function, same gradients, faster to train on a CPU
-    "Arrange what a model keeps in memory for training."
-    for layer in model.encoder.modules():
-        if isinstance(layer, torch.nn.ReLU6): layer.inplace = False
-    *_, norm = (layer for layer in model.decoder.blocks.modules()
-                if isinstance(layer, torch.nn.BatchNorm2d))
-    if norm.num_features == 3:
-        norm.register_forward_pre_hook(_planes)
-    return model.to(memory_format=torch.channels_last)
-
-# %% ../nbs/04_training.ipynb #7d94c967
-def _check_loss(run, epoch, train, valid):
-    "Raise `LesionsegError` if a loss of this epoch is not a number."
-    if not math.isfinite(train['loss'] + valid['loss']):
-        raise LesionsegError(f"{run.path}: the loss was no longer a number in epoch {epoch}: "
-                             "lower the learning rates; earlier epochs are kept.")
+def seed_epoch(train_loader: DataLoader, seed: int, epoch: int, process: int=0):
+    "Seed all that draws in an epoch of a run, so that it draws the same after an interruption."
+    set_seed(1_000_000*seed + 1000*epoch + process)
+    train_loader.generator.manual_seed(1_000_000*seed + epoch) # type: ignore
 
 # %% ../nbs/04_training.ipynb #d0a1e2d9
 def fit(
-    model: LesionSegmenter, # Frozen as the configuration says
-    loaders: Loaders, # As `make_loaders` gives them
-    cfg: TrainConfig, # How to train
-    run, # Has `path`, `seed`, `history`, `resume`, `record`, `save_checkpoint`, as a `TrainingRun`
-    accelerator: Accelerator, # Where it runs
+    model: LesionSegmenter, loaders: tuple[DataLoader, DataLoader], cfg: TrainConfig,
+    run, # Has a `path`, a `seed`, `resume` and `keep`
     callbacks: Iterable[Callable]=(), # Each called with the history after every epoch
     progress: Callable=iter, # Wraps the training batches of an epoch, e.g. in a progress bar
-    teacher: Callable[[Images], Probs]|None=None, # As for `train_one_epoch`
 ):
-    "Train from the newest checkpoint on. Raises `LesionsegError` if the loss is not a number."
-    channels_last_for_training(model).to(accelerator.device)
-    network, optimizer, train_loader, valid_loader = accelerator.prepare(
-        model, make_optimizer(model, cfg), loaders.train, loaders.valid)
-    done = run.resume(accelerator)
-    scheduler = make_scheduler(optimizer, cfg, len(train_loader), done)
+    "Train from where the run is. Raises `LesionsegError` if the loss is no longer a number."
+    accelerator = make_accelerator()
+    network, *batches = accelerator.prepare(model.to(accelerator.device), *loaders)
+    optimizer = make_optimizer(model, cfg)
+    history = run.resume(model, optimizer)
+    scheduler = make_scheduler(optimizer, cfg, len(batches[0]), len(history))
 
-    for epoch in range(done + 1, cfg.epochs + 1):
+    for epoch in range(len(history) + 1, cfg.epochs + 1):
         start = time.perf_counter()
-        loaders.seed(run.seed, epoch, accelerator.process_index)
-        train = train_one_epoch(network, progress(train_loader), optimizer, accelerator, scheduler,
-                                cfg.loss, low_res=epoch <= cfg.low_res_fraction*cfg.epochs,
-                                teacher=teacher)
+        seed_epoch(loaders[0], run.seed, epoch, accelerator.process_index)
+        train = train_one_epoch(network, progress(batches[0]), optimizer, scheduler, cfg.loss)
         train_seconds = time.perf_counter() - start
-        valid = evaluate(network, valid_loader, accelerator)
-        _check_loss(run, epoch, train, valid)
-        run.record(epoch, train, valid, train_seconds, time.perf_counter() - start)
-        run.save_checkpoint(accelerator)
-        for callback in callbacks: callback(run.history)
+        valid = evaluate(network, batches[1])
+        if not math.isfinite(train['loss'] + valid['loss']):
+            raise LesionsegError(f"{run.path}: the loss was no longer a number in epoch {epoch}: "
+                                 "lower the learning rates; earlier epochs are kept.")
+
+        history.append({'epoch': epoch, **{f'train_{name}': train[name] for name in train},
+                        **{f'valid_{name}': valid[name] for name in valid},
+                        'train_seconds': train_seconds, 'seconds': time.perf_counter() - start})
+        run.keep(history, model, optimizer)
+        for callback in callbacks: callback(pd.DataFrame(history).set_index('epoch'))
+    return history
