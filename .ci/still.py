@@ -1,7 +1,9 @@
-"Leaves a still of each widget in the notebooks, its image or its folded text, and no live view."
+"Leaves in the notebooks a still of each widget and the smaller form of each image, no live view."
+import base64, io
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 LIVE = 'application/vnd.jupyter.widget-view+json'
 
@@ -12,12 +14,29 @@ def is_kept(output):
     return LIVE not in data or 'image/png' in data or 'text/html' in data
 
 
+def shrink(data):
+    "Keep one form of an image: a palette of 256 colors, or JPEG where it has very many."
+    if 'image/png' not in data: return
+    data.pop('image/jpeg', None)
+    image = Image.open(io.BytesIO(base64.b64decode(data['image/png'])))
+    if image.mode not in ('RGB', 'RGBA') or image.convert('RGBA').getextrema()[3][0] < 255: return
+    image = image.convert('RGB')
+    buffer = io.BytesIO()
+    if image.getcolors(4096): image.quantize(256).save(buffer, 'PNG', optimize=True)
+    else: image.save(buffer, 'JPEG', quality=70, optimize=True, progressive=True)
+    kind = Image.open(buffer).format.lower()
+    del data['image/png']
+    data[f'image/{kind}'] = base64.b64encode(buffer.getvalue()).decode()
+
+
 def make_still(nb):
-    "Drop live views, which are blank without the kernel that made them."
+    "Drop live views, which are blank without the kernel that made them, and heavy images."
     nb.metadata.pop('widgets', None)
     for cell in nb.cells:
         if cell.cell_type == 'code': cell.outputs = [o for o in cell.outputs if is_kept(o)]
-        for output in cell.get('outputs', []): output.get('data', {}).pop(LIVE, None)
+        for output in cell.get('outputs', []):
+            output.get('data', {}).pop(LIVE, None)
+            shrink(output.get('data', {}))
 
 
 if __name__ == '__main__':
