@@ -6,6 +6,7 @@
 __all__ = ['score_model', 'pack', 'export_onnx']
 
 # %% ../nbs/lib/release.ipynb #d1eac24d
+import re, shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,198 +18,68 @@ from .core import LesionsegError, atomic_write
 from .data import LesionData
 from .files import native_masks
 from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onnx
-from .model import PACKAGED, LesionSegmenter, load_model, save_model
-from .runs import ALL_WEIGHTS, Run
+from .model import LesionSegmenter
+from .report import fill_template
+from .runs import Run
 from .training import MODES
+from .weights import load_model, save_model
 
 # %% ../nbs/lib/release.ipynb #16fe4231
 def score_model(
     model: LesionSegmenter, # In evaluation mode
     data: LesionData, # Its test images are used
+    allow: str='', # With what it was read: empty, grey, resize; several with commas
 ) -> pd.DataFrame: # A row for each metric and way to predict: 'mean', 'low', 'high', 'images'
-    "Mean scores with 95 % intervals over images, in one pass and with test-time augmentation."
-    if data.root is None:
-        raise LesionsegError(f"{data.name} came from no folder that holds the masks at their "
-                             "original resolution: read it with load_data.")
-    model, rows = fuse_conv_bn(model), []
-    shown = {'native_iou': 'IoU, original resolution', 'iou': f'IoU, {data.size} px',
+    "Score a model in one pass and with test-time augmentation; intervals of 95 % over images."
+    names = {'native_iou': 'IoU, original resolution', 'iou': f'IoU, {data.size} px',
              'dice': f'Dice, {data.size} px', 'soft_iou': f'soft IoU, {data.size} px'}
-    for name, how in ('one pass', predict), ('TTA', predict_tta):
-        native = native_masks(data.root, data.test.ids, allow=data.allow)
-        scores = score_dataset(partial(how, model), data.test, native=native)
-        for metric, words in shown.items():
+    rows = []
+    for predicted, how in ('one pass', predict), ('TTA', predict_tta):
+        native = native_masks(data.root or '', data.test.ids, allow=allow)
+        scores = score_dataset(partial(how, fuse_conv_bn(model)), data.test, native=native)
+        for metric, name in names.items():
             low, high = bootstrap_interval(scores[metric].to_numpy())
-            rows.append({'predicted': name, 'metric': words, 'mean': scores[metric].mean(),
+            rows.append({'predicted': predicted, 'metric': name, 'mean': scores[metric].mean(),
                          'low': low, 'high': high, 'images': len(scores)})
     return pd.DataFrame(rows).set_index(['predicted', 'metric'])
 
-# %% ../nbs/lib/release.ipynb #e99f3f18
-_ABOUT = """---
-license: mit
-library_name: lesionseg
-pipeline_tag: image-segmentation
-tags: [pytorch, dermoscopy, skin-lesion-segmentation, MobileNetV2, safetensors]
-datasets: [{data}]
-metrics: [mean_iou]
----
-
-# {name}
-
-Segments the lesion in a dermoscopy photograph. A MobileNetV2 encoder and a decoder of nine blocks,
-{parameters:,} parameters, stored in 16 bits; trained and packed by lesionseg {version}.
-
-```python
-from lesionseg import LesionSegmenter, segment
-model = LesionSegmenter.from_pretrained({file})
-probs = segment('photo.jpg', model)  # height × width, 0 to 1
-```
-
-"""
-
-# %% ../nbs/lib/release.ipynb #f3e406da
-_ISIC2016 = """Of ISIC 2016, Part 1, 846 of the 900 official training images and all 379 test
-images were used (International Skin Imaging Collaboration; Gutman et al., 2016, arXiv 1605.01397),
-license CC-0. The copy had been reduced, the frame squashed: to 256 × 192 pixels for training and
-240 × 192 for test. "Original resolution" below means the size of these masks.
-
-"""
-_ISIC2017 = """The others are 944 training images of ISIC 2017 (Codella et al., 2018, arXiv
-1710.05006), license CC-0, reduced likewise: those that are not in ISIC 2016, neither by name nor
-by look. No other copy of ISIC was used, because later years hold test images of 2016.
-
-"""
-_REDUCED = '0704403bddb3fe93', 'f35e7af88d0e7792' # Fingerprints of its test images: 128, 192 px
-
-def _known(about):
-    "What is known of the data beyond their numbers, if they are the copy that this project used."
-    if about['test']['fingerprint'] not in _REDUCED: return ''
-    return _ISIC2016 + (_ISIC2017 if about['name'] == 'isic2016+isic2017' else '')
-
-# %% ../nbs/lib/release.ipynb #f084b0d8
-_RECIPE = """## Data
-
-{data}: {train} images to learn from{held_out}
-
-{known}## Recipe
-
-The configuration `{mode}`, {epochs} epochs at {size} × {size} pixels, seed {seed},
-{threads} threads, torch {torch}.
-{started} {weights}.
-{taught}To make it again:
-
-{command}
-
-"""
-_HELD_OUT = {
-    'holdout': """, {valid} more of its training images held out for validation.
-The {test} test images were scored once, after training.""",
-    'test': """. The {test} test images were its validation
-images as well, as in the published experiment: they were scored after every epoch."""}
-_TAUGHT = """It learned from the masks and, by knowledge distillation (Hinton et al., 2015, arXiv
-1503.02531), from the mean answer of {names}.
-"""
-_REESTIMATED = 'mobilenet_v2_features.pth (sha256 038962e3f803f044)'
-_SAME = """, which is torchvision's
-IMAGENET1K_V1 with the statistics of its BatchNorm layers estimated anew: the same function"""
-
-# %% ../nbs/lib/release.ipynb #a28df0c3
-_USE = """## Scores
-
-Mean over the {test} test images, and a 95 % bootstrap interval over images.
-
-{scores}
-
-## What it is for, and what not
-
-For teaching and research: a baseline, a starting point, a first mask to correct by hand. **It is
-not a medical device**, and no diagnosis may rest on it. It always looks for one lesion, also where
-there is none.
-
-{limits}## License
-
-The weights: MIT. The images keep the license of their data set.
-"""
-_LIMITS = """It fails more often on pale lesions with little contrast, on very small ones, where the
-lesion runs out of the frame, and on images from cameras unlike those it learned from. Dark skin is
-rare in its training images, and the weights before these did worse there. Masks by different
-people differ.
-
-How much another collection can cost: the same recipe, trained on a part of ISIC 2016 alone (30
-epochs at 128 × 128 pixels, three seeds), has a mean IoU of 0.86 with TTA on held-out images of
-ISIC 2016 and of 0.71 on 758 images of ISIC 2017, of which it had seen none.
-
-"""
-
-# %% ../nbs/lib/release.ipynb #e75e2722
-def _table(scores):
-    "Scores as a Markdown table."
-    rows = [f"| {metric}, {predicted} | {row['mean']:.3f} | {row.low:.3f} to {row.high:.3f} |"
-            for (predicted, metric), row in scores.iterrows()]
-    return '\n'.join(['| metric | mean | interval |', '|---|---|---|', *rows])
-
 # %% ../nbs/lib/release.ipynb #fc8416a6
-_FLAGS = ('epochs', 'batch_size', 'encoder_lr', 'decoder_lr', 'normalize', 'augment',
-          'validate_on', 'valid_fraction')
-_IMAGENET = 'imagenet', _REESTIMATED
+_FLAGS = {'epochs', 'batch_size', 'encoder_lr', 'decoder_lr', 'normalize', 'augment',
+          'validate_on', 'valid_fraction'} # What `lesionseg_train` can change of a mode
+_OPTION = {'random': 'none', # The same function as torchvision's, see card.md
+           'mobilenet_v2_features.pth (sha256 038962e3f803f044)': 'imagenet'}
 
-def _start(weights):
-    "The trained model that a run began with; '': its decoder was new."
-    if not weights.startswith(ALL_WEIGHTS): return ''
-    return weights.removeprefix(ALL_WEIGHTS).rpartition(' (')[0]
-
-def _flags(cfg, about, seed, usual, allow):
-    "What `lesionseg_train` has to be told, as words."
-    weights, size = about['encoder_weights'], about['data']['size']
-    flags = {'seed': seed, **{field: getattr(cfg, field) for field in _FLAGS
-                              if getattr(cfg, field) != getattr(usual, field)},
-             'validate_on': cfg.validate_on, 'size': size if size != 128 else None,
-             'more': about['data']['name'].partition('+')[2],
-             'teacher': ','.join(about.get('teachers', {})), 'allow': allow,
-             'start': _start(weights),
-             'weights': '' if weights.startswith((*_IMAGENET, ALL_WEIGHTS)) else
-                        weights.split()[0].replace('random', 'none')}
-    return ' '.join(f'--{flag}' if value is True else f'--{flag} {value}'
-                    for flag, value in flags.items()
-                    if value is not False and value not in (None, ''))
+def _began(weights):
+    "What a run began with: the option of `lesionseg_train` and its value."
+    if weights in _OPTION: return {'weights': _OPTION[weights]}
+    source = weights.rpartition(' (')[0]
+    start = source.removeprefix('all weights of ')
+    return {'start': start} if start != source else {'weights': _OPTION.get(source, source)}
 
 # %% ../nbs/lib/release.ipynb #654983c4
-def _command(cfg, about, seed, name, allow=''):
-    "How to make the run, and the files of the card, again."
-    mode = next((mode for mode, usual in MODES.items() if usual.name == cfg.name), None)
-    changed = {field for field, value in asdict(cfg).items()
-               if mode and value != getattr(MODES[mode], field)}
-    if not mode or changed - {*_FLAGS}:
-        return (f"```python\ndata = load_data(folder, {about['data']['size']})\n"
-                f"run = train_run({cfg}, data, 'runs/{name}', seed={seed})\n"
-                f"pack(run, data, 'weights', '{name}')\n```")
-    words = _flags(cfg, about, seed, MODES[mode], allow)
-    allowed = f' --allow {allow}' if allow else ''
-    return (f"```bash\nlesionseg_train --mode {mode} {words} \\\n    --out runs/{name}\n"
-            f"lesionseg_release runs/{name} --name {name} --out weights{allowed}\n```")
+def _train_command(run, allow):
+    "What makes the run again in a shell, but for --out; None: no flags say it."
+    cfg, data = run.train_config, run.config['data']
+    modes = {usual.name: mode for mode, usual in MODES.items()}
+    mode = modes.get(cfg.name, 'tuned') # of which at least the name differs
+    usual = asdict(MODES[mode])
+    changed = {field: value for field, value in asdict(cfg).items() if value != usual[field]}
+    if changed.keys() - _FLAGS or any(value is False for value in changed.values()): return None
 
-def _taught(about):
-    "The sentence about the teachers, if there were any."
-    names = ' and '.join(about.get('teachers', {}))
-    return _TAUGHT.format(names=names) if names else ''
+    flags = {'mode': mode, 'seed': run.seed, 'epochs': cfg.epochs, **changed,
+             'validate_on': cfg.validate_on, 'size': data['size'], 'allow': allow,
+             'more': data['name'].partition('+')[2], **_began(run.config['encoder_weights'])}
+    words = [[f'--{flag}'] if value is True else [f'--{flag}', str(value)]
+             for flag, value in flags.items() if value != '']
+    return shlex.join(['lesionseg_train', *sum(words, [])])
 
 # %% ../nbs/lib/release.ipynb #726a493e
-def _card(model, run, scores, name, allow):
+def _card(run, scores, name, allow):
     "The model card."
-    cfg, about, made = run.train_config, run.config, run.config['made_with']
-    train, valid, test = (about['data'][part]['images'] for part in ('train', 'validation', 'test'))
-    known, weights = _known(about['data']), about['encoder_weights']
-    return (_ABOUT + _RECIPE + _USE).format(
-        name=name, file='' if name == PACKAGED and known else f"'{name}.safetensors'",
-        mode=cfg.name,
-        parameters=sum(p.numel() for p in model.parameters()), version=made['lesionseg'],
-        torch=made['torch'], threads=made['threads'], data=about['data']['name'], train=train,
-        held_out=_HELD_OUT[cfg.validate_on].format(valid=valid, test=test), test=test,
-        known=known, limits=_LIMITS if known else '', epochs=cfg.epochs,
-        size=about['data']['size'], seed=run.seed, taught=_taught(about),
-        started='Training began with' if _start(weights) else 'The encoder started from',
-        weights=weights + _SAME*(weights == _REESTIMATED),
-        command=_command(cfg, about, run.seed, name, allow),
-        scores=_table(scores))
+    return fill_template(
+        'card.md', name=name, run=run, scores=scores, allow=allow, path=f'runs/{name}',
+        datasets=re.sub('[^A-Za-z0-9_.+-]+', '-', run.config['data']['name']).split('+'),
+        began=_began(run.config['encoder_weights']), train=_train_command(run, allow))
 
 # %% ../nbs/lib/release.ipynb #8696f780
 def _check_pack(run, data, folder):
@@ -218,28 +89,29 @@ def _check_pack(run, data, folder):
     if data.test.fingerprint() != run.config['data']['test']['fingerprint']:
         raise LesionsegError(f"{run.path} was made with other test images than those of "
                              f"{data.name}: give its own data.")
-    if (folder/'config.json').is_file():
-        raise LesionsegError(f"{folder} is a run folder, whose files would be lost: "
-                             "choose another folder.")
     card = folder/'README.md'
-    if card.is_file() and 'library_name: lesionseg' not in card.read_text(errors='replace'):
-        raise LesionsegError(f"{card} is no model card and would be lost: choose another folder.")
+    foreign = card.is_file() and 'library_name: lesionseg' not in card.read_text(errors='replace')
+    if foreign or (folder/'config.json').is_file():
+        raise LesionsegError(f"{folder} is a run folder or holds a README.md that is no model "
+                             "card; it would be lost: choose another folder.")
 
 # %% ../nbs/lib/release.ipynb #1fb8f191
 def pack(
     run: Run, # Finished
     data: LesionData, # Its test images are scored, at the size of the run
-    folder: str|Path, # Where to write NAME.safetensors, README.md and scores.csv
-    name: str='isic2016', # What the model is called
+    folder: str|Path, # Where to write model.safetensors, README.md and scores.csv
+    name: str='isic2016', # What the model is called in its card
+    allow: str='', # With what the data were read: empty, grey, resize; several with commas
 ) -> pd.DataFrame: # The scores
-    "Pack a run for others: 16-bit weights, scores, a model card. Raises `LesionsegError`."
+    "Pack a run for others: 16-bit weights, their scores, a model card. Raises `LesionsegError`."
     folder = Path(folder)
     _check_pack(run, data, folder)
-    save_model(run.model().half(), folder/f'{name}.safetensors')
-    model = load_model(folder/f'{name}.safetensors')
-    scores = score_model(model, data)
+    save_model(run.model().half(), folder/'model.safetensors')
+    model = load_model(folder/'model.safetensors')
+
+    scores = score_model(model, data, allow)
+    card = _card(run, scores, name, allow)
     with atomic_write(folder/'scores.csv') as temporary: scores.round(5).to_csv(temporary)
-    card = _card(model, run, scores, name, ','.join(sorted(data.allow)))
     with atomic_write(folder/'README.md') as temporary: temporary.write_text(card, encoding='utf-8')
     return scores
 
@@ -255,16 +127,15 @@ def export_onnx(
     except ImportError as error:
         raise LesionsegError(f"Writing ONNX needs {error.name}, which is not installed: "
                              "pip install 'lesionseg[onnx]'.") from None
-    differences = []
+
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, model.size, model.size + 32, generator=generator)
     with atomic_write(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())
         session = InferenceSession(temporary, providers=['CPUExecutionProvider'])
-        for number, side in (1, model.size), (2, model.size + 32):
-            images = torch.rand(number, 3, side, side, generator=torch.Generator().manual_seed(0))
-            found, = session.run(['probs'], {'images': images.numpy()})
-            difference = predict(model, images) - torch.from_numpy(found)
-            differences.append(difference.abs().max().item())
-        if not max(differences) <= 1e-3:
+        probs, = session.run(['probs'], {'images': images.numpy()})
+        difference = (predict(model, images) - torch.from_numpy(probs)).abs().max().item()
+        if not difference <= 1e-5: # also if it is no number
             raise LesionsegError(f"{path} was not written: ONNX Runtime differs from PyTorch by "
-                                 f"{max(differences):.1e}; try another version of onnxruntime.")
-    return max(differences)
+                                 f"{difference:.1e}; try another version of onnxruntime.")
+    return difference
