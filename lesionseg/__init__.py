@@ -1,4 +1,4 @@
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 import os as _os
 from importlib import import_module as _import_module
@@ -13,22 +13,22 @@ if _TYPE_CHECKING:
     from .comparison import comparison_table as comparison_table
     from .core import LesionsegError as LesionsegError
     from .data import load_data as load_data
-    from .folder import segment_folder as segment_folder
     from .inference import predict as predict, segment as segment
+    from .masks import segment_folder as segment_folder
     from .metrics import dice as dice, iou as iou
-    from .model import LesionSegmenter as LesionSegmenter
     from .report import write_report as write_report
     from .runs import find_runs as find_runs, train_run as train_run
     from .synthetic import synthetic_dataset as synthetic_dataset
     from .training import (
         FEATURE_EXTRACTION as FEATURE_EXTRACTION, FINE_TUNING as FINE_TUNING, TUNED as TUNED,
         TrainConfig as TrainConfig)
+    from .weights import LesionSegmenter as LesionSegmenter
 
 _FROM = { # the names of the README, each imported when it is first asked for
     'comparison': ['comparison_table'], 'core': ['LesionsegError'], 'data': ['load_data'],
-    'folder': ['segment_folder'], 'inference': ['predict', 'segment'], 'metrics': ['dice', 'iou'],
-    'model': ['LesionSegmenter'], 'report': ['write_report'], 'runs': ['find_runs', 'train_run'],
-    'synthetic': ['synthetic_dataset'],
+    'inference': ['predict', 'segment'], 'masks': ['segment_folder'], 'metrics': ['dice', 'iou'],
+    'report': ['write_report'], 'runs': ['find_runs', 'train_run'],
+    'synthetic': ['synthetic_dataset'], 'weights': ['LesionSegmenter'],
     'training': ['FEATURE_EXTRACTION', 'FINE_TUNING', 'TUNED', 'TrainConfig']}
 _MODULE = {name: module for module, names in _FROM.items() for name in names}
 __all__ = ['__version__', *_MODULE]

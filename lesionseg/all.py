@@ -5,6 +5,7 @@ from .files import *
 from .transforms import *
 from .metrics import *
 from .model import *
+from .weights import *
 from .inference import *
 from .training import *
 from .runs import *
@@ -12,7 +13,7 @@ from .comparison import *
 from .plots import *
 from .report import *
 from .synthetic import *
-from .folder import *
+from .masks import *
 from .release import *
 from .widgets import *
 from .exercises import *
