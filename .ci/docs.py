@@ -12,7 +12,7 @@ from lesionseg.comparison import pick_by_rank
 from lesionseg.data import load_data, to_tensors
 from lesionseg.inference import predict, predict_tta
 from lesionseg.metrics import iou
-from lesionseg.model import LesionSegmenter
+from lesionseg import LesionSegmenter
 from lesionseg.report import _viewer, write_report
 from lesionseg.runs import find_runs
 from lesionseg.synthetic import synthetic_dataset
@@ -21,8 +21,8 @@ root = Path(__file__).parent.parent
 ini = ConfigParser(delimiters=['='])
 ini.read(root/'settings.ini')
 settings = ini['DEFAULT']
-MODULES = '''core files data transforms metrics model inference training runs comparison plots
-    report synthetic download folder release widgets exercises cli'''.split()
+MODULES = '''core files data transforms metrics model weights inference training runs comparison
+    plots report synthetic download masks release widgets exercises cli'''.split()
 
 
 def clean(nb):
@@ -144,7 +144,7 @@ def on_config(config):
     shutil.copy(root/'nbs/references.bib', pages)
     (pages/'try_it.md').write_text(TRY_IT.format(count=12))
     with tempfile.TemporaryDirectory() as folder:
-        write_report(find_runs(root/'nbs/studies/results/isic2016'), folder)
+        write_report(find_runs(root/'nbs/studies/results', 'isic2016'), folder)
         shutil.copy(f'{folder}/report.html', pages)
     (pages/'site.css').write_text(STYLE)
     config['docs_dir'] = str(pages)

@@ -14,7 +14,7 @@ def saved(image, name): return lambda root: image.save(root/name)
 BAD = { # what is done to the data set, and what the sentence must contain
     'no such folder': (lambda root: shutil.rmtree(root), 'is no folder'),
     'empty folder': (
-        lambda root: [path.unlink() for path in (root/'train').iterdir()], 'holds no image'),
+        lambda root: [path.unlink() for path in (root/'train').iterdir()], 'has no image called'),
     'image without mask': (lambda root: (root/MASK).unlink(), 'ISIC_0000003.jpg has no mask'),
     'mask without image': (
         lambda root: (root/IMAGE).unlink(), 'ISIC_0000003_Segmentation.png has no image'),
@@ -26,11 +26,11 @@ BAD = { # what is done to the data set, and what the sentence must contain
         lambda root: (root/IMAGE).write_bytes((root/IMAGE).read_bytes()[:-300]),
         'ISIC_0000003.jpg cannot be read'),
     'text called .jpg': (
-        lambda root: (root/IMAGE).write_text('hello'), 'ISIC_0000003.jpg is no image'),
-    '0 bytes': (lambda root: (root/IMAGE).write_bytes(b''), 'ISIC_0000003.jpg is empty'),
+        lambda root: (root/IMAGE).write_text('hello'), 'ISIC_0000003.jpg cannot be read'),
+    '0 bytes': (lambda root: (root/IMAGE).write_bytes(b''), 'ISIC_0000003.jpg cannot be read'),
     'grey mask': (saved(Image.linear_gradient('L').resize((96, 72)), MASK), 'grey values'),
     'mask all background': (saved(Image.new('L', (96, 72)), MASK), 'all background'),
-    'bomb': (saved(Image.new('1', (30_000, 30_000), 1), MASK), 'more than 100,000,000 pixels'),
+    'bomb': (saved(Image.new('1', (30_000, 30_000), 1), MASK), 'exceeds limit'),
 }
 
 

@@ -102,7 +102,8 @@ def test_predict_goes_on_after_a_kill(tmp_path):
     for _ in range(600):
         if len(list(out.rglob('*_segmentation.png'))) > 20 or process.poll() is not None: break
         time.sleep(.02)
-    process.kill(); process.wait()
+    process.kill()
+    process.wait()
     run = shell('lesionseg_predict', folder, '--out', out)
     assert run.returncode == 1 and 'Traceback' not in run.stderr # the two broken files
     assert len(list(out.rglob('*_segmentation.png'))) == 401

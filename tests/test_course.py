@@ -17,54 +17,48 @@ def text(path):
 
 
 def exercises():
-    "The names of all exercises that have a check."
-    from lesionseg.exercises import EXERCISES
-    return list(EXERCISES)
+    "Each exercise that has a check: its notebook, its number there, and the source of the check."
+    found = []
+    for name, path in NBS.items():
+        if name.startswith('studies/solutions') or name == 'lib/exercises': continue
+        checks = [cell for cell in code_cells(path) if re.search(r'^check\(', cell['text'], re.M)]
+        found += [(name, i, cell) for i, cell in enumerate(checks, 1)]
+    return found
 
 
-def home(exercise):
-    "The notebook in which an exercise stands."
-    name = exercise.split()[0]
-    return NBS[CHAPTERS.get(name, f'studies/{name}')]
+def bare(source):
+    "A checking cell without imports and without the assert of a solution."
+    source = re.sub(r'^from lesionseg.*\n+', '', source, flags=re.M)
+    return re.sub(r'\s+', ' ', source.replace('assert check(', 'check(').rstrip(';'))
 
 
-def asked(path):
-    "The names of the exercises that a notebook checks."
-    return set(re.findall(r"check\('(\w+ \d+)'", '\n'.join(c['text'] for c in code_cells(path))))
+EXERCISES = exercises()
+SOLVED = {bare(cell['text']) for path in SOLUTIONS.glob('*.ipynb') for cell in code_cells(path)}
 
 
 @pytest.mark.parametrize('chapter', CHAPTERS)
 def test_a_chapter_has_exercises_solutions_and_a_quiz(chapter):
-    from lesionseg.exercises import QUIZZES
     source = text(NBS[CHAPTERS[chapter]])
-    assert 3 <= len(QUIZZES[chapter]) <= 5
-    assert f"quiz('{chapter}')" in source
+    quiz = source.partition('\n## Quiz\n')[2]
+    assert 3 <= quiz.count('<summary>Answer</summary>') <= 5
     assert f'studies/solutions/{chapter}.ipynb' in source
-    assert (SOLUTIONS/f'{chapter}.ipynb').is_file()
-    assert len([name for name in exercises() if name.split()[0] == chapter]) >= 3
+    assert len([name for name, *_ in EXERCISES if name == CHAPTERS[chapter]]) >= 3
 
 
-@pytest.mark.parametrize('exercise', exercises())
-def test_an_exercise_has_a_solution(exercise):
-    "A right answer that passes, and a wrong one that does not; the notebooks run as tests."
-    name = exercise.split()[0]
-    source = text(SOLUTIONS/f"{name if name in CHAPTERS else 'studies'}.ipynb")
-    assert len(re.findall(rf"assert check\('{exercise}'", source)) == 1
-    assert len(re.findall(rf"assert not check\('{exercise}'", source)) >= 2
-    assert exercise in asked(home(exercise))
+@pytest.mark.parametrize('name, number, cell', EXERCISES, ids=[f'{e[0]} {e[1]}' for e in EXERCISES])
+def test_an_exercise_is_solved_and_stored_with_its_dots(name, number, cell):
+    "The check is folded, says that nothing was attempted, and stands in the solutions as it is."
+    assert cell['metadata'] == {'jupyter': {'source_hidden': True}}
+    assert ''.join(cell['outputs'][0]['text']).strip() == 'Not attempted yet.'
+    assert bare(cell['text']) in SOLVED
 
 
-def test_no_notebook_asks_what_is_unknown():
-    assert {name for path in NOTEBOOKS for name in asked(path)} <= set(exercises())
-
-
-def test_a_notebook_holds_no_answer():
-    "An exercise is stored with its dots: the check says not yet."
-    for exercise in exercises():
-        for cell in code_cells(home(exercise)):
-            if f"check('{exercise}'" not in cell['text']: continue
-            said = ''.join(''.join(output.get('text', '')) for output in cell['outputs'])
-            assert said.startswith('Not yet: '), exercise
+def test_solutions_try_wrong_answers():
+    for path in SOLUTIONS.glob('*.ipynb'):
+        source = '\n'.join(cell['text'] for cell in code_cells(path))
+        right = len(re.findall(r'^assert check\(', source, re.M))
+        wrong = len(re.findall(r'assert not check\(', source))
+        assert wrong >= 2*right > 0
 
 
 ENTRY = re.compile(r'^\*\*(.+?)\*\*: .+\. \(\[[^]]+\]\((.+)\.ipynb\)\)$', re.M)

@@ -3,7 +3,7 @@ import os, subprocess, sys, venv, zipfile
 
 import pytest
 
-from conftest import ROOT, shell
+from conftest import shell
 
 TRY = '''if True:
     import numpy as np, lesionseg
@@ -25,7 +25,8 @@ def built(tmp_path_factory):
 
 def test_what_is_in_the_wheel(built):
     names = zipfile.ZipFile(next(built.glob('*.whl'))).namelist()
-    for name in 'py.typed', 'weights/isic2016.safetensors', 'weights/README.md', 'cli.py':
+    for name in 'py.typed', 'weights/isic2016.safetensors', 'weights/README.md', 'cli.py', \
+            'static/report.html', 'static/card.md':
         assert f'lesionseg/{name}' in names
     assert not [name for name in names if name.startswith(('tests', 'nbs'))]
 

@@ -6,7 +6,6 @@ import numpy as np, pandas as pd, pytest
 from conftest import ROOT, shell
 
 pytestmark = pytest.mark.skipif('REAL_DATA' not in os.environ, reason='no real data at hand')
-RESULTS = ROOT/'nbs/studies/results/isic2016'
 
 
 def environment():
@@ -20,7 +19,8 @@ def test_an_epoch_of_training(tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     config = json.loads((out/'config.json').read_text())
     assert config['data']['train']['images'] == 846 and len(pd.read_csv(out/'scores.csv')) == 379
-    committed = json.loads((RESULTS/'finetuning-seed0/config.json').read_text())
+    from lesionseg.runs import find_runs
+    committed = find_runs(ROOT/'nbs/studies/results', 'isic2016')[0].config
     for part in 'train', 'test':
         assert config['data'][part]['fingerprint'] == committed['data'][part]['fingerprint']
 

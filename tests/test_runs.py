@@ -11,7 +11,8 @@ def test_killed_run_resumes_exactly(data, tmp_path):
     assert shell(*train(data, whole, epochs=6)).returncode == 0
     process = start(*train(data, cut, epochs=6))
     wait_for_epoch(process, cut, 2)
-    process.kill(); process.wait()
+    process.kill()
+    process.wait()
     assert not (cut/'scores.csv').exists()
     assert shell(*train(data, cut, epochs=6)).returncode == 0
     pd.testing.assert_frame_equal(history(cut), history(whole), check_exact=True)
@@ -73,7 +74,7 @@ def test_two_processes(data, tmp_path):
     assert run.stdout.count('The run is in') == 1
     assert json.loads((out/'config.json').read_text())['made_with']['processes'] == 2
     assert len(history(out)) == 3 and len(pd.read_csv(out/'scores.csv')) == 4
-    assert checkpoints(out)[-1] == 'epoch_0003'
+    assert checkpoints(out)[-1] == 'epoch_000003'
 
 
 def test_full_disk(data, tmp_path):
@@ -89,5 +90,5 @@ def test_full_disk(data, tmp_path):
 
 def test_out_that_cannot_be_made(data):
     run = shell(*train(data, ROOT/'README.md'/'run', epochs=1))
-    assert run.returncode == 1 and 'cannot be written' in run.stderr
+    assert run.returncode == 1 and 'cannot be used (Not a directory)' in run.stderr
     assert 'Traceback' not in run.stderr
