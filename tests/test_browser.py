@@ -214,7 +214,7 @@ def try_upload(panel):
     Image.linear_gradient('L').resize((150, 90)).save(png, 'PNG')
 
     upload(panel, 'bad.png', b'no image at all')
-    message.get_by_text('bad.png is no image').wait_for(timeout=5000)
+    message.get_by_text('bad.png cannot be read').wait_for(timeout=5000)
     assert panel.changes(lambda: upload(panel, 'good.png', png.getvalue()))
 
     with panel.page.expect_download() as download: message.get_by_role('link').click()
