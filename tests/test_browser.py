@@ -239,8 +239,8 @@ def try_stop(notebook, cell):
 
     notebook.page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
     notebook.wait()
-    said = notebook.page.locator('.jp-OutputArea-output pre').last.inner_text()
-    assert 1 <= int(re.search(r', (\d+) of 500 epochs', said)[1]) < 500
+    said = ' '.join(notebook.page.locator('.jp-OutputArea-output pre').all_inner_texts())
+    assert 1 <= int(re.search(r'Stopped after (\d+) of 500 epochs', said)[1]) < 500
 
 
 def try_everything(notebook, folder):
