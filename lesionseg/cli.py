@@ -108,8 +108,9 @@ def _check_arguments(command, out=None, size=None, threshold=.5, name=None, **gi
     _check(not size or size in range(64, 1025, 32),
            f"size is {size}: choose a multiple of 32 from 64 to 1024, such as 128.")
     _check(0 <= threshold <= 1, f"threshold is {threshold}: choose a number from 0 to 1.")
-    for seed in given.get('seeds') or [given.get('seed', 0)]:
-        _check(0 <= seed <= 4000, f"seed is {seed}: choose a whole number from 0 to 4000.")
+    if {'seed', 'seeds'} & given.keys():
+        from .runs import check_seed
+        for seed in given.get('seeds') or [given.get('seed', 0)]: check_seed(seed)
     _check(not name or Path(name).name == name, f"{name} is no name for a file: choose another.")
 
     models = 'model', 'model_path', 'compare_model', 'run', 'start', 'weights'

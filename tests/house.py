@@ -20,7 +20,7 @@ READERS = { # Exports that no other file names: readers and their own code use t
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
     'weights.ARCHITECTURE', 'weights.read_weights', 'inference.OnnxSegmenter', 'training.LOSSES',
     'training.SCHEDULES', 'training.batch_metrics', 'training.lr_lambda', 'runs.ALL_WEIGHTS',
-    'runs.check_seed', 'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
+    'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
     'masks.find_images', 'release.score_model', 'widgets.TrainingView'}
 ORDER = '''core files data metrics model transforms weights inference training runs comparison plots
     synthetic download masks report release widgets exercises cli'''.split() # Who may import whom
