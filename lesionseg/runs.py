@@ -212,13 +212,18 @@ class _TrainingRun(Run):
         content = buffer.getvalue()
         with atomic_write(self.path/'checkpoint'/f'epoch_{len(history):06d}.pt') as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
+        self.write_history(history)
+        for old in self.files()[2:]: old.unlink()
+
+    def write_history(self, history):
+        "Write history.csv: what the newest checkpoint holds, for people and tables."
         with atomic_write(self.path/'history.csv') as temporary:
             pd.DataFrame(history).to_csv(temporary, index=False)
-        for old in self.files()[2:]: old.unlink()
 
     def finish(self, history, model, test):
         "Keep the model, and after the last epoch the scores that whoever reads it would see."
         for folder in self.path, self.path/'checkpoint': remove_leftovers(folder)
+        self.write_history(history) # the process may have ended between a checkpoint and its row
         save_model(model, self.path/'model.safetensors')
         if len(history) < self.train_config.epochs: return
         saved = fuse_conv_bn(load_model(self.path)).to(next(model.parameters()).device)

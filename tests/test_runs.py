@@ -18,6 +18,12 @@ def test_killed_run_resumes_exactly(data, tmp_path):
     pd.testing.assert_frame_equal(history(cut), history(whole), check_exact=True)
     assert (cut/'scores.csv').read_text() == (whole/'scores.csv').read_text()
     assert checkpoints(cut) == checkpoints(whole)
+
+    rows = (cut/'history.csv').read_text().splitlines(keepends=True) # killed before its last row
+    (cut/'history.csv').write_text(''.join(rows[:-1]))
+    (cut/'scores.csv').unlink()
+    assert shell(*train(data, cut, epochs=6)).returncode == 0
+    pd.testing.assert_frame_equal(history(cut), history(whole), check_exact=True)
     assert not [path for path in cut.rglob('*tmp*')]
 
 
