@@ -179,21 +179,34 @@ def _is_done(run):
     return old.finished and old.train_config == run.train_config
 
 # %% ../nbs/lib/runs.ipynb #9e7c2ceb
+def _read_checkpoint(file):
+    "Read a state that stands behind its hash; None if the two do not fit."
+    content = file.read_bytes()
+    if hashlib.sha256(content[32:]).digest() != content[:32]: return None
+    return torch.load(io.BytesIO(content[32:]), 'cpu', weights_only=True)
+
 class _TrainingRun(Run):
     "A run while it trains: `fit` asks it where it is, and gives it each epoch to keep."
+    def file(self, epoch): return self.path/'checkpoint'/f'epoch_{epoch:06d}.pt'
+
     def files(self): return sorted(self.path.glob('checkpoint/epoch_*.pt'), reverse=True)
+
+    def best(self, history):
+        "The epoch whose weights are kept at the end, from 1."
+        if self.train_config.keep == 'last': return len(history)
+        return 1 + min(range(len(history)), key=lambda i: history[i]['valid_loss'])
 
     def resume(self, model, optimizer=None):
         "Go back to the newest whole checkpoint. Returns its history, a dictionary for each epoch."
-        contents = [file.read_bytes() for file in self.files()]
-        whole = [text for text in contents if hashlib.sha256(text[32:]).digest() == text[:32]]
-        if len(whole) < len(contents): print(f"{self.path}: a checkpoint is damaged and not used.")
+        states = [_read_checkpoint(file) for file in self.files()]
+        whole = [state for state in states if state]
+        if len(whole) < len(states): print(f"{self.path}: a checkpoint is damaged and not used.")
         if not whole and (self.path/'history.csv').is_file():
             raise LesionsegError(f"{self.path} has no whole checkpoint to go on from: "
                                  "choose another name or delete the folder.")
         state = {'history': []}
         if whole:
-            state = torch.load(io.BytesIO(whole[0][32:]), 'cpu', weights_only=True)
+            state = whole[0]
             model.load_state_dict(state['model'])
             if optimizer: optimizer.load_state_dict(state['optimizer'])
         if make_accelerator().is_main_process:
@@ -210,10 +223,10 @@ class _TrainingRun(Run):
         buffer = io.BytesIO()
         torch.save(state | {'history': history}, buffer)
         content = buffer.getvalue()
-        with atomic_write(self.path/'checkpoint'/f'epoch_{len(history):06d}.pt') as temporary:
+        with atomic_write(self.file(len(history))) as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
         self.write_history(history)
-        for old in self.files()[2:]: old.unlink()
+        for old in set(self.files()[2:]) - {self.file(self.best(history))}: old.unlink()
 
     def write_history(self, history):
         "Write history.csv: what the newest checkpoint holds, for people and tables."
@@ -224,6 +237,8 @@ class _TrainingRun(Run):
         "Keep the model, and after the last epoch the scores that whoever reads it would see."
         for folder in self.path, self.path/'checkpoint': remove_leftovers(folder)
         self.write_history(history) # the process may have ended between a checkpoint and its row
+        best = _read_checkpoint(self.file(self.best(history)))
+        model.load_state_dict(best['model'])
         save_model(model, self.path/'model.safetensors')
         if len(history) < self.train_config.epochs: return
         saved = fuse_conv_bn(load_model(self.path)).to(next(model.parameters()).device)
