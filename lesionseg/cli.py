@@ -201,37 +201,94 @@ def _train(cfg, data, path, weights, seed, start=None):
     if not run.finished: sys.exit(130)
     return run
 
+def _tell_run(run, start, test):
+    "Say how good a run is, and whether it is better than the model that it began with."
+    from .teach import score_start, tell_difference
+    means = run.scores.mean() if len(test) else run.history.filter(like='valid_').iloc[-1]
+    print(means.round(4).to_string())
+    if start and len(test):
+        print(textwrap.fill(tell_difference(score_start(start, test), run.scores), 80))
+    print(f"The run is in {run.path}.")
+
+def _train_folds(cfg, data, path, weights, seed, start, folds):
+    "Train a run for each fold of the training images, and average over the images."
+    import pandas as pd
+    from .comparison import bootstrap_interval
+    from .teach import train_folds
+    weights = _weights(weights, data)
+    runs = train_folds(cfg, data, path, range(folds), folds, seed=seed, start=start,
+                       weights=None if weights == 'none' else weights)
+    scores = pd.concat([run.scores for run in runs])
+    low, high = bootstrap_interval(scores.iou)
+    print(f"{scores.mean().round(4).to_string()}\n{len(scores)} images, each by a run that had not "
+          f"seen it: mean IoU {scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).\n"
+          f"The runs are in {path}.")
+
+def _corrections(images, masks, size, unconfirmed, allow):
+    "Load photographs whose masks somebody has corrected."
+    from .teach import load_corrections
+    data = load_corrections(images, masks, size, unconfirmed, allow)
+    print(f"{data.summary}.")
+    if unconfirmed: print("Nobody has looked at some of them: scores against them mean little.")
+    return data
+
+def _teach(cfg, data, out, start, folds, more, seed):
+    "Teach a model with corrections; say whether it is better, and where it is."
+    from .data import load_data
+    from .teach import teach, tell_difference
+    others = load_data(more, data.size, allow=data.allow).train if more else None
+    name = f'{data.name}-{len(data.train)}-{data.train.fingerprint()[:6]}-seed{seed}'
+    path = Path(out or f'runs/taught/{name}')
+    scores = teach(data, path, start, cfg, folds, others, seed=seed)
+    print(textwrap.fill(tell_difference(scores.before, scores.after), 80))
+    kept = scores.after.iou.mean() > scores.before.iou.mean()
+    print(f"{'The taught model' if kept else f'A copy of {start}, kept,'} is in {path}: "
+          f"lesionseg_predict --model {path}")
+
 @_command
 def train(
-    mode: str='finetuning', # feature_extraction (encoder frozen), finetuning, or tuned (our best)
+    mode: str=None, # feature_extraction, finetuning (default), tuned, or taught (with --images)
     epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 20
     batch_size: int=None, # Images a step; default the mode's, as published 45
     encoder_lr: float=None, # Learning rate of the encoder; default the mode's, as published 0.0001
     decoder_lr: float=None, # Learning rate of the decoder; default the mode's, as published 0.01
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation
     data: _path=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
-    size: int=128, # Side of the square images in pixels, a multiple of 32 from 64 to 1024
+    size: int=None, # Side of the square images in pixels, from 64 to 1024; default 128, or start's
     weights: _path=None, # Of the encoder: isic2016, imagenet, none, a file; or $LESIONSEG_WEIGHTS
     out: _path=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
     normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
     augment: bool=False, # Flip, turn, zoom and recolor the training images?
-    validate_on: Param('Where validation images come from', str, choices=_VALIDATE_ON)='test',
+    validate_on: Param('Where validation images come from; default test, with --start holdout',
+                       str, choices=_VALIDATE_ON)=None,
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     start: _path=None, # Begin with all weights of this: isic2016, a run folder or file
     more: _path=None, # Folder of another data set, all of whose images are added for training
+    images: _path=None, # Learn from these photographs instead of a data set …
+    masks: _path=None, # … and their corrected masks; default the same folder
+    unconfirmed: bool=False, # Learn also from masks that nobody has corrected or confirmed?
+    folds: int=None, # Train so many runs, so that each training image is judged once
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
     _check(not (start and weights), "weights are those of start: give one of the two.")
-    dataset = _data(data, size, allow, more)
-    cfg = _config(mode, dataset, epochs=epochs, batch_size=batch_size, encoder_lr=encoder_lr,
-                  decoder_lr=decoder_lr, normalize=normalize, augment=augment,
-                  validate_on=validate_on, valid_fraction=valid_fraction)
+    _check(images or not (masks or unconfirmed), "masks need their photographs: give --images.")
+    start = start or (images and _PACKAGED)
+    size = size or (_load_model(start).size if start else 128)
+    dataset = _corrections(images, masks or images, size, unconfirmed, allow) if images \
+        else _data(data, size, allow, more)
+
+    mode = mode or ('taught' if images else 'finetuning')
+    keep = {'keep': 'best', 'validate_on': validate_on or 'holdout'} if start and not images else {}
+    cfg = _config(mode, dataset, **{
+        'epochs': epochs, 'batch_size': batch_size, 'encoder_lr': encoder_lr,
+        'decoder_lr': decoder_lr, 'normalize': normalize, 'augment': augment,
+        'validate_on': validate_on, 'valid_fraction': valid_fraction, **keep})
+    if images: return _teach(cfg, dataset, out, start, folds, more, seed)
+    path = Path(out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, start))
     if not start: _tell_weights(weights, dataset)
-    path = out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, start)
-    run = _train(cfg, dataset, Path(path), weights, seed, start)
-    means = run.scores.mean() if len(run.scores) else run.history.filter(like='valid_').iloc[-1]
-    print(f"{means.round(4).to_string()}\nThe run is in {run.path}.")
+    if folds: return _train_folds(cfg, dataset, path, weights, seed, start, folds)
+    _tell_run(_train(cfg, dataset, path, weights, seed, start), start, dataset.test)
 
 # %% ../nbs/lib/cli.ipynb #a5b04d24
 def _load_model(path):

@@ -76,7 +76,7 @@ class Decoder(nn.Module):
         return x
 
 # %% ../nbs/03_model.ipynb #63d88ea9
-FREEZING = 'none', 'stem', 'weights', 'all' # What may be frozen of the encoder, see below
+FREEZING = 'none', 'stem', 'statistics', 'weights', 'all' # What may be frozen, see below
 STEM = 4 # How many of the encoder's features 'stem' freezes
 
 def check_sides(images: Images):
@@ -116,11 +116,11 @@ class LesionSegmenter(nn.Module):
         return self.decoder(*self.encoder(images))
 
     def freeze(self, what: str) -> 'LesionSegmenter':
-        "Freeze the encoder, or a part of it: what is one of `FREEZING`."
+        "Freeze the encoder, a part of it, or the statistics of all BatchNorm: see `FREEZING`."
         if what not in FREEZING:
             raise LesionsegError(f"'{what}' cannot be frozen: choose one of {', '.join(FREEZING)}.")
         self.frozen = what
-        self.encoder.requires_grad_(what in ('none', 'stem'))
+        self.encoder.requires_grad_(what not in ('weights', 'all'))
         if what == 'stem': self.encoder.features[:STEM].requires_grad_(False)
         return self.train(self.training)
 
@@ -129,6 +129,9 @@ class LesionSegmenter(nn.Module):
         super().train(mode)
         if self.frozen == 'all': self.encoder.eval()
         if self.frozen == 'stem': self.encoder.features[:STEM].eval()
+        if self.frozen == 'statistics':
+            for layer in self.modules():
+                if isinstance(layer, nn.BatchNorm2d): layer.eval()
         return self
 
 # %% ../nbs/03_model.ipynb #519b98e6

@@ -50,7 +50,7 @@ def _check(name, kind, value):
 class TrainConfig:
     "All that is decided before training begins."
     name: str # What tables and plots call the strategy
-    frozen: str='none' # Of the encoder: 'none', 'stem', 'weights' (statistics drift) or 'all'
+    frozen: str='none' # One of `FREEZING`: a part of the encoder, or the statistics of BatchNorm
     encoder_lr: float=1e-4 # Learning rate of the encoder, above 0; unused if it is frozen
     decoder_lr: float=1e-2 # Learning rate of the decoder, above 0
     batch_size: int=45 # Images a step, at least 2
@@ -84,7 +84,8 @@ TUNED = TrainConfig(
     dropout=0., loss='bce+jaccard', schedule='one-cycle', weight_decay=.01, logit_scale=4.,
     validate_on='test')
 TAUGHT = replace( # Goes on from a trained model, on a few images
-    TUNED, name='taught', encoder_lr=3e-4, decoder_lr=3e-3, batch_size=8, epochs=20, keep='best')
+    TUNED, name='taught', frozen='statistics', encoder_lr=1e-4, decoder_lr=1e-3, batch_size=8,
+    epochs=20, keep='best')
 MODES = STRATEGIES | {'tuned': TUNED, 'taught': TAUGHT} # Every configuration that comes with the project, by mode
 
 # %% ../nbs/04_training.ipynb #e9565bc5
