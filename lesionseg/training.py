@@ -84,7 +84,7 @@ TUNED = TrainConfig(
     dropout=0., loss='bce+jaccard', schedule='one-cycle', weight_decay=.01, logit_scale=4.,
     validate_on='test')
 TAUGHT = replace( # Goes on from a trained model, on a few images
-    TUNED, name='taught', frozen='statistics', encoder_lr=1e-4, decoder_lr=1e-3, batch_size=8,
+    TUNED, name='taught', frozen='statistics', encoder_lr=1e-4, decoder_lr=1e-3, batch_size=4,
     epochs=20, keep='best')
 MODES = STRATEGIES | {'tuned': TUNED, 'taught': TAUGHT} # Every configuration that comes with the project, by mode
 

@@ -1,0 +1,95 @@
+"Corrected masks: found, learned from, judged; and what is killed on the way goes on."
+import re, shutil
+
+import numpy as np, pandas as pd, pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from conftest import shell, start, train, wait_for_epoch
+
+
+@pytest.fixture
+def corrected(data, tmp_path):
+    "Eight photographs, their masks as a model of one epoch made them, six of them corrected."
+    photos, masks, model = (tmp_path/name for name in ('photos', 'masks', 'model'))
+    assert shell(*train(data, model, '--size', '64', epochs=1)).returncode == 0
+    shutil.copytree(data/'train', photos)
+    assert shell('lesionseg_predict', photos, '--out', masks, '--model', model).returncode == 0
+    for mask in sorted((data/'train_masks').iterdir())[:6]:
+        shutil.copy(mask, masks/mask.name.replace('_Segmentation', '_segmentation'))
+    return photos, masks, model
+
+
+def teach(corrected, *flags, masks=None):
+    photos, folder, model = corrected
+    return ['lesionseg_train', '--start', model, '--images', photos, '--masks', masks or folder,
+            '--epochs', '2', '--folds', '2', *flags]
+
+
+def test_a_model_is_taught(corrected, tmp_path):
+    out = tmp_path/'taught'
+    run = shell(*teach(corrected), '--out', out)
+    assert run.returncode == 0, run.stderr
+    assert 'learned from: 6' in run.stdout
+    said = ' '.join(run.stdout.split())
+    found = re.search(r'On 6 held-out images the mean IoU was (\S+) before and is (\S+) after', said)
+    scores = pd.read_csv(out/'before_after.csv', header=[0, 1], index_col=0)
+    means = [f'{scores[when].iou.mean():.3f}' for when in ('before', 'after')]
+    assert [*found.groups()] == means and len(scores) == 6
+    better = means[1] > means[0]
+    assert ('The taught model is in' in said) == better and ('kept, is in' in said) != better
+
+    photos, _, model = corrected
+    ways = {path: tmp_path/path.name/'new' for path in (out, model)}
+    for path, new in ways.items():
+        run = shell('lesionseg_predict', photos, '--out', new, '--model', path, '--probability')
+        assert run.returncode == 0, run.stderr
+    first, second = (np.asarray(Image.open(sorted(new.glob('*_probability.png'))[0]))
+                     for new in ways.values())
+    assert better == (first != second).any()
+
+
+def test_teaching_that_is_killed_goes_on(corrected, tmp_path):
+    whole, cut = tmp_path/'whole', tmp_path/'cut'
+    assert shell(*teach(corrected), '--out', whole).returncode == 0
+    process = start(*teach(corrected), '--out', cut)
+    wait_for_epoch(process, cut/'folds'/'fold2', 1)
+    process.kill()
+    process.wait()
+    again = shell(*teach(corrected), '--out', cut)
+    assert again.returncode == 0, again.stderr
+    assert (cut/'before_after.csv').read_text() == (whole/'before_after.csv').read_text()
+    models = [load_file(path/'model.safetensors') for path in (whole, cut)]
+    assert all((models[1][name] == value).all() for name, value in models[0].items())
+
+
+def test_only_what_somebody_looked_at(corrected, tmp_path):
+    photos, masks, model = corrected
+    untouched = tmp_path/'untouched'
+    assert shell('lesionseg_predict', photos, '--out', untouched, '--model', model).returncode == 0
+    run = shell(*teach(corrected, masks=untouched))
+    assert run.returncode == 1 and 'holds 0 corrected masks of 8' in run.stderr
+    run = shell(*teach(corrected, '--unconfirmed', '--epochs', '1'), '--out', tmp_path/'all')
+    assert run.returncode == 0 and 'learned from: 8' in run.stdout
+    assert 'Nobody has looked at some of them' in run.stdout
+
+    for mask in masks.glob('*_segmentation.png'): shutil.copy(mask, photos) # one folder for both
+    photos_only = ['lesionseg_train', '--start', model, '--images', photos, '--epochs', '1',
+                   '--folds', '2', '--out', tmp_path/'one']
+    run = shell(*photos_only)
+    assert run.returncode == 0 and '8 photographs with a mask' in run.stdout, run.stderr
+
+
+def test_going_on_says_whether_it_is_better(data, corrected, tmp_path):
+    run = shell('lesionseg_train', '--start', corrected[2], '--data', data, '--epochs', '2',
+                '--out', tmp_path/'on')
+    assert run.returncode == 0, run.stderr
+    assert 'On 4 held-out images the mean IoU was' in ' '.join(run.stdout.split())
+
+
+def test_folds_of_any_run(data, tmp_path):
+    run = shell(*train(data, tmp_path/'folds', '--folds', '2', epochs=1))
+    assert run.returncode == 0, run.stderr
+    assert '8 images, each by a run that had not seen it: mean IoU' in run.stdout
+    ids = [pd.read_csv(path)['id'] for path in tmp_path.glob('folds/fold*/scores.csv')]
+    assert len(ids) == 2 and pd.concat(ids).is_unique
