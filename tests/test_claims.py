@@ -16,7 +16,7 @@ from lesionseg.comparison import bootstrap_interval
 CLAIMS = pd.read_csv(ROOT/'nbs/studies/results/claims.csv', dtype=str, keep_default_na=False)
 CLAIMS = CLAIMS.to_dict('records')
 ids = [f"{claim['where'].split('/')[-1]}: {claim['claim']}"[:80] for claim in CLAIMS]
-WORDS = {'seventeenth': '17', 'twelfth': '12', 'ten minutes': '10'}
+WORDS = {'seventeenth': '17', 'twelfth': '12'}
 
 
 @cache
@@ -92,10 +92,6 @@ def cell_with_interval(files, column, conditions):
     "A value, and the columns low and high beside it."
     row = one(rows(files[0], conditions))
     return row[column], row['low'], row['high']
-
-def minutes(files, column, conditions):
-    "Minutes of training of the first run, in tens."
-    return round(files[0][column].sum()/60, -1)
 
 def paired_gain(files, column, conditions):
     """Second half of the files minus the first, seed by seed: mean, and a t interval over seeds.
@@ -194,7 +190,6 @@ def tables_with_two_headers(table):
 
 HOW = {f.__name__: f for f in (
     mean, sd, lowest, highest, average, median, percent, cell, count, cell_with_interval,
-    minutes,
     paired_gain, best_epoch_gain, whole_run, raced, longest, lowest_end, reached, loss,
     level, deep, blocked_gain, over_teacher,
     calibration, count_below, where_drawn_twice)}
