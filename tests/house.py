@@ -54,10 +54,8 @@ def functions():
 
 
 def body_lines(function):
-    "Lines of a function without decorators; a command's parameters, a line each, do not count."
-    is_command = any(getattr(name, 'id', '') == '_command' for name in function.decorator_list)
-    first = function.body[0] if is_command else function
-    return function.end_lineno - first.lineno + 1
+    "Lines of a function from its `def` to its end, without its decorators."
+    return function.end_lineno - function.lineno + 1
 
 
 def parameters(function):
