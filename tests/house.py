@@ -18,7 +18,7 @@ ALL_LINES = 4720 # 7,036 in 0.2.0; the aim is 4,300
 READERS = { # Exports that no other file names: readers and their own code use them
     'files.Pair', 'model.STEM', 'model.decoder_block',
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
-    'weights.ARCHITECTURE', 'weights.read_weights', 'inference.OnnxSegmenter', 'training.LOSSES',
+    'weights.ARCHITECTURE', 'inference.OnnxSegmenter', 'training.LOSSES',
     'training.SCHEDULES', 'training.batch_metrics', 'training.lr_lambda', 'runs.ALL_WEIGHTS',
     'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
     'masks.find_images', 'release.score_model', 'widgets.TrainingView'}
