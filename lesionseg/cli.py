@@ -6,9 +6,6 @@
 __all__ = ['download', 'train', 'evaluate', 'visualize', 'compare', 'predict', 'export', 'release']
 
 # %% ../nbs/lib/cli.ipynb #566eb7d7
-# fastcore takes functions and `Param(...)` for types, and `int=None` for what may be left out:
-# pyright: reportInvalidTypeForm=false, reportArgumentType=false, reportGeneralTypeIssues=false
-# pyright: reportAttributeAccessIssue=false, reportAssignmentType=false, reportIndexIssue=false
 import io, os, sys, textwrap, traceback, warnings
 from contextlib import redirect_stdout
 from functools import wraps
@@ -124,12 +121,11 @@ def _data(data, size=128, allow='', more=None):
     root = _given(data)
     with make_accelerator().main_process_first():
         loaded = load_data(root or _built_in(), size, allow=allow, more=more)
-    said = [f'Data: {root}', *'\n'.join(loaded.notes).splitlines()]
+    said = [f'Data: {root}', *loaded.notes]
     if not root:
         loaded.name = 'built-in'
         said = [f"Data: built-in synthetic images, {len(loaded.train)} training and "
-                f"{len(loaded.test)} test images",
-                "(--data or LESIONSEG_DATA takes photographs)"]
+                f"{len(loaded.test)} test images", "(--data or LESIONSEG_DATA: photographs)"]
     print('\n      '.join(said))
     return loaded
 

@@ -56,7 +56,6 @@ def _row(run):
             'soft IoU': mean.soft_iou, 'soft Dice': mean.soft_dice,
             'IoU': mean.iou, 'Dice': mean.dice, 'trainable': trainable, 'frozen': frozen}
 
-# %% ../nbs/05_comparison.ipynb #1ab33398
 def comparison_table(runs: list[Run], published: bool=True) -> pd.DataFrame:
     "Make each finished run a row, and, after a strategy's on ISIC 2016, what was published."
     rows = []
@@ -223,7 +222,6 @@ def _hair(image):
     blobs = ndimage.binary_opening(lines, np.ones((4, 4)))
     return float((lines & np.logical_not(blobs)).mean())
 
-# %% ../nbs/05_comparison.ipynb #fc9e5645
 def image_properties(images: Images, masks: Masks, ids: list[str]) -> pd.DataFrame:
     "Measure 'area', 'contrast', 'border contact' and 'hair' of each image with its mask."
     pairs = zip(images.permute(0, 2, 3, 1).numpy(), masks[:, 0].bool().numpy())

@@ -21,15 +21,11 @@ from .files import find_files, load_pixels, parse_allow, split_ids
 # %% ../nbs/01_data.ipynb #09dea8e6
 class LesionDataset(Dataset):
     "Images and masks as pairs of float tensors, cut out of an array of bytes."
-    def __init__(self,
-        pixels: np.ndarray, # uint8, number × height × width × 4, as of `load_pixels`
-        ids: Sequence[str],
-        transform: Callable|None=None, # Changes a batch, e.g. `transforms.augment`
-        rows: np.ndarray|None=None, # Where in `pixels` each image is; default: as they come
-    ):
-        self.pixels = pixels
+    def __init__(self, pixels: np.ndarray, ids: Sequence[str], transform: Callable|None=None,
+                 rows: np.ndarray|None=None):
+        self.pixels = pixels # As of `load_pixels`
         self.ids = list(ids)
-        self.transform = transform
+        self.transform = transform # Changes a batch, e.g. `transforms.augment`
         self.rows = np.arange(len(self.ids)) if rows is None else rows
 
     def __len__(self): return len(self.ids)
@@ -88,15 +84,9 @@ class LesionData:
     def synthetic(self) -> bool: # Are the images drawn and not photographed?
         return self.root is not None and (self.root/'synthetic.json').is_file()
 
-    @property
-    def summary(self) -> str: return '\n'.join(self.notes)
-
-    def splits(self,
-        validate_on: str='holdout', # 'holdout': a part of train; 'test': test, as published
-        fraction: float=.2, # Share of train that is held out, 0 to 1
-        seed: int=0, # Of the split
-    ) -> tuple[LesionDataset, LesionDataset]:
-        "Training and validation images. Raises `LesionsegError` if one would be empty."
+    def splits(self, validate_on: str='holdout', fraction: float=.2,
+               seed: int=0) -> tuple[LesionDataset, LesionDataset]:
+        "Training and validation images: a fraction of train held out, or those of test."
         ids = self.train.ids
         train, valid = split_ids([self.lesions.get(id, id) for id in ids], fraction, seed)
         if self.valid_ids:
@@ -115,7 +105,7 @@ def _shared(first, second):
     if not len(first) or not len(second): return []
     small = [torch.cat([avg_pool2d(part.batch([i])[0], part.size//16).flatten(1)
                         for i in range(len(part))]) for part in (first, second)]
-    alike = torch.cdist(*small).numpy() < .43 # mean of 4 in 255; others: 7 and more
+    alike = torch.cdist(small[0], small[1]).numpy() < .43 # mean of 4 in 255; others: 7
     alike |= np.array(first.ids)[:, None] == np.array(second.ids)
     pairs = [(first.ids[i], second.ids[j]) for i, j in np.argwhere(alike)]
     return [id if id == other else f'{id} = {other}' for id, other in pairs]
@@ -140,21 +130,23 @@ def load_data(
 ) -> LesionData:
     "Read a data set. Raises `LesionsegError`, a sentence about what is wrong first."
     name = Path(root).resolve().name
-    parts, *notes, lesions = find_files(root)
-    train = parts['train'] + parts['valid']
+    parts, note, lesions = find_files(root)
+    notes = [note]
+    pairs = parts['train'] + parts['valid']
     if more:
         name += f'+{Path(more).resolve().name}'
         added, note, other = find_files(more)
-        train += sum(added.values(), [])
+        pairs += sum(added.values(), [])
         notes.append(f'added to train: {note}')
         lesions |= other
 
     sets = []
-    for part in sorted(train), parts['test']:
+    for part in sorted(pairs), parts['test']:
         pixels, said = load_pixels(part, size, cache, allow)
         sets.append(LesionDataset(pixels, [pair.id for pair in part]))
         notes += said
+    train, test = sets
     held_out = frozenset(pair.id for pair in parts['valid'])
-    data = LesionData(Path(root), name, *sets, held_out, (), parse_allow(allow), lesions)
+    data = LesionData(Path(root), name, train, test, held_out, (), parse_allow(allow), lesions)
     data.notes = (*notes, *_warnings(data))
     return data

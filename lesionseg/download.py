@@ -86,12 +86,9 @@ def _unpack(path, infos, target):
         unpacked.rename(target)
 
 # %% ../nbs/lib/download.ipynb #43f68e3b
-def download_isic2016(
-    root: str|Path='data/isic2016', # The folder for train, train_masks, test and test_masks
-    base_urls: str|list|tuple=_PLACES, # Addresses to ask, in this order
-    counts: dict=_COUNTS, # How many files each of the four folders must hold
-) -> Path: # `root`, complete
-    "Fetch and unpack what is missing of the ISIC 2016 Part 1 data."
+def download_isic2016(root: str|Path='data/isic2016', base_urls: str|list|tuple=_PLACES,
+                      counts: dict=_COUNTS) -> Path:
+    "Fetch and unpack what is missing of the ISIC 2016 Part 1 data into four folders."
     root = Path(root)
     for folder, zip_name in _ZIPS.items():
         found = len([*(root/folder).glob('ISIC_*')])

@@ -93,20 +93,16 @@ def _pair(id, images, masks, kinds):
         raise LesionsegError(f"{masks[0]} and {masks[1]} are both for {id}: keep one.")
     return [Pair(id, image, masks[0], tuple(masks[1:])) for image in images]
 
-# %% ../nbs/lib/files.ipynb #0b1ab0dd
-def _find_masks(files):
-    "Those that are masks, by their folders or by an image of the same name beside them."
-    home = os.path.commonpath([file.parent for file in files])
-    stems = {(file.parent, _stem(file)) for file in files}
-    for file in files:
-        id = mask_id(_stem(file))
-        beside = id != _stem(file) and (file.parent, id) in stems
-        if beside or is_mask(file.relative_to(home)): yield file
-
 def _pair_up(root, kinds):
     "All pairs, each with the part that its folders name, or None."
     files = [file for file, kind in kinds.items() if not kind]
-    masks = set(_find_masks(files))
+    home = os.path.commonpath([file.parent for file in files])
+    stems = {(file.parent, _stem(file)) for file in files}
+    def lies_beside(file): # its image, in the same folder
+        id = mask_id(_stem(file))
+        return id != _stem(file) and (file.parent, id) in stems
+
+    masks = {file for file in files if lies_beside(file) or is_mask(file.relative_to(home))}
     ids = {_stem(file) for file in files if file not in masks}
     found = defaultdict(lambda: ([], [])) # images and masks by part and id
     for file in files:
@@ -164,15 +160,6 @@ def _split(pairs, kinds, lesions):
         how = ' by a seeded hash'
     return {pair: parts[pair.id] for pair in pairs}, how
 
-# %% ../nbs/lib/files.ipynb #f6e92d0c
-def _read_lesions(kinds):
-    "The lesion that each image shows, by image id, if a table says so."
-    wanted = r'metadata(\.csv|\.tab|\.tsv)?$'
-    tables = [file for file in kinds if re.search(wanted, file.name)]
-    rows = itertools.chain(*map(_read_table, tables))
-    return {row.get('image_id', row.get('isic_id')): row['lesion_id']
-            for row in rows if row.get('lesion_id')}
-
 def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict[str, str]]:
     "Get the sorted pairs of each part below `root`, a note, and the lesion of each image."
     kinds = dict(_walk(root))
@@ -181,7 +168,9 @@ def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict[str, st
     if all(kinds.values()):
         raise LesionsegError(f"{root} holds no image; left out: {left_out}.")
 
-    lesions = _read_lesions(kinds)
+    tables = [file for file in kinds if re.search(r'metadata(\.csv|\.tab|\.tsv)?$', file.name)]
+    rows = [row for file in tables for row in _read_table(file) if row.get('lesion_id')]
+    lesions = {row.get('image_id', row.get('isic_id')): row['lesion_id'] for row in rows}
     pairs, how = _split(_pair_up(root, kinds), kinds, lesions)
     parts = {'train': [], 'valid': [], 'test': []}
     for pair in sorted(pairs): parts[pairs[pair] or 'train'].append(pair)
@@ -378,13 +367,9 @@ def _cache_path(pairs, size, folder, allow):
     return folder/f'pixels-{hashes[0][:12]}-{hashes[1][:12]}.npy'
 
 # %% ../nbs/lib/files.ipynb #d8b287bf
-def load_pixels(
-    pairs: Sequence[Pair], # All from one data set, sorted
-    size: int=128, # Side of the square, in pixels
-    cache: str|Path|None=None, # Its folder; default: `cache_folder()`
-    allow: str|Iterable[str]=(), # What `parse_allow` takes: what shall be read too
-) -> tuple[np.ndarray, list[str]]: # uint8, number × size × size × 4, read-only; notes
-    "Decode at the first call, map a cache after that. An error names a bad file."
+def load_pixels(pairs: Sequence[Pair], size: int=128, cache: str|Path|None=None,
+                allow: str|Iterable[str]=()) -> tuple[np.ndarray, list[str]]:
+    "Decode sorted pairs once, then map a cache: number × size × size × 4, and notes."
     for a, b in zip(pairs, pairs[1:]):
         if a.id == b.id:
             raise LesionsegError(f"{a.image} and {b.image} are both for {a.id}.")

@@ -50,7 +50,6 @@ BASE = ( # Of each decoder block: channels in, channels out, kernel, stride
     (192, 64, 3, 1), (128, 32, 2, 2), (64, 24, 2, 2),
     (48, 16, 2, 2), (32, 32, 1, 1), (64, 3, 2, 2))
 
-# %% ../nbs/03_model.ipynb #b7d2440e
 class Decoder(nn.Module):
     "Nine decoder blocks and a 1 × 1 head (1,594,314 parameters), joined by nine skips."
     def __init__(self,
@@ -64,11 +63,8 @@ class Decoder(nn.Module):
         nn.init.constant_(norm.weight, logit_scale)
         self.head = nn.Sequential(nn.Conv2d(blocks[-1][1] + 3, 1, 1), norm)
 
-    def forward(self,
-        bottleneck: torch.Tensor, # number × 1280 × height/32 × width/32
-        skips: list[torch.Tensor], # Nine, largest first
-    ) -> Logits:
-        "Go up again, with a skip at every step."
+    def forward(self, bottleneck: torch.Tensor, skips: list[torch.Tensor]) -> Logits:
+        "Go up again, with one of the nine skips, largest first, at every step."
         x = self.blocks[0](bottleneck)
         for block, skip in zip([*self.blocks[1:], self.head], reversed(skips)):
             x = block(torch.cat([x, skip], dim=1))
@@ -138,11 +134,8 @@ def layers(model: LesionSegmenter) -> dict[str, nn.Module]: # Name → layer
     return modules | {'head': model.decoder.head}
 
 @contextmanager
-def hooks(
-    modules: dict[str, nn.Module], # Name → module
-    note: Callable, # Called with (name, input, output) after each forward pass
-) -> Iterator[None]:
-    "Call `note` after each module's forward pass, until the end of the block."
+def hooks(modules: dict[str, nn.Module], note: Callable) -> Iterator[None]:
+    "Call `note` with name, input and output of each module, until the end of the block."
     def hook(name): return lambda module, inputs, output: note(name, inputs[0], output)
     handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
     try: yield

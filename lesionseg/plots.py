@@ -61,11 +61,8 @@ def _subplots(rows, columns, size, **options):
     return plt.subplots(rows, columns, figsize=size, **options)
 
 @_own_style
-def plot_curves(
-    runs: list[Run], # Those of one strategy share a color
-    metrics: tuple=('loss', 'soft_iou', 'iou'), # Of `training.METRIC_NAMES`, a panel each
-) -> 'Figure':
-    "Plot the history of all runs, training solid, validation dashed."
+def plot_curves(runs: list[Run], metrics: tuple=('loss', 'soft_iou', 'iou')) -> 'Figure':
+    "Plot metrics in training (solid) and validation (dashed), a color for each strategy."
     fig, axes = _subplots(1, len(metrics), (3.6*len(metrics), 3.2))
     groups = by_strategy(runs)
     for ax, metric in zip(axes[0], metrics):
@@ -225,18 +222,14 @@ def _join(images, axis):
         whole.paste(image, (x, y - image.height))
     return whole
 
-def montage(
-    rows: Sequence, # Lists of captions with images; a text; colors by their names
-    side: int=168, # Height of images that are `Pixels`; an `Image` stays as it is
-    gap: int=8, # Pixels between images
-) -> Image.Image:
-    "Paste rows of images into one, with a caption above each."
+def montage(rows: Sequence, side: int=168, gap: int=8) -> Image.Image:
+    "Paste rows into one image: captions with images, a text, or colors by their names."
     lines = []
     for row in rows:
         if isinstance(row, str): row = [(row, Image.new('RGB', (1, 1), 'white'))]
         if isinstance(row, dict):
             row = [(name, Image.new('RGB', (side, 8), color)) for name, color in row.items()]
-        lines.append(_join([_add_caption(*item, side, gap) for item in row], 0))
+        lines.append(_join([_add_caption(name, image, side, gap) for name, image in row], 0))
     return _join(lines, 1)
 
 # %% ../nbs/lib/plots.ipynb #98be0337
@@ -261,14 +254,9 @@ def draw_contour(pixels: Pixels, mask: np.ndarray, width: int=1) -> Pixels:
 
 # %% ../nbs/lib/plots.ipynb #6bd80fc8
 class Chart:
-    "A small line chart that is quickly drawn again with other numbers."
+    "A small line chart that is quickly drawn again with other numbers; size in pixels."
     @_own_style
-    def __init__(self,
-        labels: list[str], # Of each line
-        size: tuple[int, int], # Width and height in pixels
-        style: str='-', # Matplotlib's format of lines and markers
-        **axes, # As matplotlib's `Axes.set` takes them; at least xlim and ylim
-    ):
+    def __init__(self, labels: list[str], size: tuple[int, int], style: str='-', **axes):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         figure = Figure((size[0]/100, size[1]/100), 100, layout='constrained')

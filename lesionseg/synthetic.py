@@ -160,8 +160,7 @@ def _pigment_density(pigment, depth, rng, size=(256, 192)):
     core = _smoothstep((depth - pigment.margin + 0.22*pigment.blotches*coarse)/0.25 + 0.5)
     core = 1 - (1 - core)*(1 - pigment.rim)
     uneven = pigment.blotches*(0.35*coarse + 0.3*fine) + pigment.network*(0.9*lines - 0.4)
-    density = border*core*np.exp(uneven)*(0.8 + 0.4*np.maximum(depth, 0))
-    return density.astype(np.float32)
+    return (border*core*np.exp(uneven)*(0.8 + 0.4*np.maximum(depth, 0))).astype(np.float32)
 
 # %% ../nbs/lib/synthetic.ipynb #97c211a7
 def _pigment_absorption(pigment, depth, rng, size=(256, 192)):
@@ -173,8 +172,7 @@ def _pigment_absorption(pigment, depth, rng, size=(256, 192)):
     dose = dose * (1 + 0.9*_draw_discs(x[chosen]/size[0], y[chosen]/size[1], radii, size))
 
     brown = _MELANIN + (_BLOOD - _MELANIN)*pigment.redder
-    dense = np.clip(dose/2.2, 0, 0.8)[..., None]
-    result = dose[..., None] * (brown + (_BLACK - brown)*dense)
+    result = dose[..., None] * (brown + (_BLACK - brown)*np.clip(dose/2.2, 0, 0.8)[..., None])
     others = (1.0, _BLOOD), (0.9, _BLUE), (1.8, _BLACK), (0.15, _MELANIN) # The last: white
     for strength, kind in [others[i] for i in rng.permutation(4)[:pigment.colors - 1]]:
         blobs = 0.5*_smooth_noise(rng, size, 0.18) + 0.2*_smooth_noise(rng, size, 0.04)
@@ -208,9 +206,8 @@ def _add_hairs(image, clutter, rng):
         grey = int(rng.uniform(110, 255))
         thick = max(1, round(sheet.width*clutter.hair_width*rng.uniform(0.5, 1.3)))
         pen.line([tuple(point) for point in curve*sheet.size], fill=grey, width=thick)
-    color = [0.16, 0.09, 0.07] if clutter.hair_dark >= 0 else [0.95, 0.9, 0.8]
-    strength = _cover(sheet)[..., None]*abs(clutter.hair_dark)
-    return image + strength*(np.array(color, np.float32) - image)
+    color = np.array([0.16, 0.09, 0.07] if clutter.hair_dark >= 0 else [0.95, 0.9, 0.8], np.float32)
+    return image + _cover(sheet)[..., None]*abs(clutter.hair_dark)*(color - image)
 
 # %% ../nbs/lib/synthetic.ipynb #54917c31
 def _add_bubbles(image, clutter, rng):
@@ -220,8 +217,7 @@ def _add_bubbles(image, clutter, rng):
         x, y = rng.random(2)*sheet.size
         r = sheet.width*rng.uniform(0.01, 0.07)**1.2
         ring = int(rng.uniform(90, 200))
-        thick = max(1, int(r*0.12))
-        pen.ellipse((x-r, y-r, x+r, y+r), fill=30, outline=ring, width=thick)
+        pen.ellipse((x-r, y-r, x+r, y+r), fill=30, outline=ring, width=max(1, int(r*0.12)))
         pen.ellipse((x-0.5*r, y-0.6*r, x-0.2*r, y-0.3*r), fill=230)
     return image + _cover(sheet)[..., None] * (1 - image)
 
@@ -252,17 +248,15 @@ def _add_ink(image, clutter, depth, rng):
     cover = 0.8*clutter.ink * stroke * _smoothstep((-depth - 0.15)/0.3)
     return image * np.exp(-cover[..., None]*np.array([1.4, 1.5, 0.4], np.float32))
 
-# %% ../nbs/lib/synthetic.ipynb #d2883931
 _DISCS = np.array([
     [0.95, 0.50, 0.12], [0.10, 0.50, 0.75], [0.85, 0.15, 0.12], [0.55, 0.78, 0.82],
     [0.20, 0.55, 0.30], [0.95, 0.80, 0.30], [0.80, 0.80, 0.86]], np.float32)
-_OFTEN = [0.4, 0.18, 0.08, 0.12, 0.08, 0.06, 0.08] # How often each disc is used
 
 def _add_patch(image, clutter, depth, rng):
     "A colored paper disc on the rim of the frame, away from the lesion."
     height, width = image.shape[:2]
     turn = rng.uniform(0, 2*np.pi, 12)
-    color, inner = rng.choice(7, 2, replace=False, p=_OFTEN)
+    color, inner = rng.choice(7, 2, replace=False, p=[0.4, 0.18, 0.08, 0.12, 0.08, 0.06, 0.08])
     centers = 0.5 + 0.55*np.stack([np.cos(turn), np.sin(turn)], 1)
     centers[:, 1] *= height/width
     ys, xs = np.nonzero(depth[::4, ::4] > 0)
@@ -345,8 +339,7 @@ def render(params: SceneParams, seed: int, size: tuple=(256, 192)) -> tuple:
 # %% ../nbs/lib/synthetic.ipynb #9706c289
 def _random_body(rng):
     "Centers near the middle, big lesions lying along the frame; skin mostly light."
-    huge = rng.random() < 0.07
-    area = rng.uniform(0.4, 0.97) if huge else 0.03 + 0.97*rng.beta(1.15, 3.6)
+    area = rng.uniform(0.4, 0.97) if rng.random() < 0.07 else 0.03 + 0.97*rng.beta(1.15, 3.6)
     wander = (0.05 + 0.08*(rng.random() < 0.12)) * (1 - 0.5*area)
     shape = dict(elongation=1 + rng.gamma(2, 0.17), angle=rng.uniform(0, 180),
                  irregularity=rng.beta(1.5, 2.2))
@@ -411,7 +404,6 @@ def _is_there(root, recipe):
     if occupied: raise LesionsegError(f"{root} holds something else: choose another folder.")
     return False
 
-# %% ../nbs/lib/synthetic.ipynb #eda8a844
 def synthetic_dataset(root: str|Path|None=None, n_train: int=240, n_test: int=60,
                       seed: int=0) -> Path:
     "Write a data set into a folder (None: one in `cache_folder`), unless it is there."
