@@ -9,20 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 _os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 _os.environ.setdefault('GOMP_SPINCOUNT', '10000') # GNU OpenMP, torch's on Linux: how briefly
 
-if _TYPE_CHECKING:
-    from .comparison import comparison_table as comparison_table
-    from .core import LesionsegError as LesionsegError
-    from .data import load_data as load_data
-    from .inference import predict as predict, segment as segment
-    from .masks import segment_folder as segment_folder
-    from .metrics import dice as dice, iou as iou
-    from .report import write_report as write_report
-    from .runs import find_runs as find_runs, train_run as train_run
-    from .synthetic import synthetic_dataset as synthetic_dataset
-    from .training import (
-        FEATURE_EXTRACTION as FEATURE_EXTRACTION, FINE_TUNING as FINE_TUNING, TUNED as TUNED,
-        TrainConfig as TrainConfig)
-    from .weights import LesionSegmenter as LesionSegmenter
+if _TYPE_CHECKING: from .all import *
 
 _FROM = { # the names of the README, each imported when it is first asked for
     'comparison': ['comparison_table'], 'core': ['LesionsegError'], 'data': ['load_data'],

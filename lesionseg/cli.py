@@ -6,10 +6,7 @@
 __all__ = ['download', 'train', 'evaluate', 'visualize', 'compare', 'predict', 'export', 'release']
 
 # %% ../nbs/lib/cli.ipynb #566eb7d7
-# fastcore takes functions and `Param(...)` for types, and `int=None` for what may be left out:
-# pyright: reportInvalidTypeForm=false, reportArgumentType=false, reportGeneralTypeIssues=false
-# pyright: reportAttributeAccessIssue=false, reportAssignmentType=false, reportIndexIssue=false
-import os, sys, textwrap, traceback, warnings
+import io, os, sys, textwrap, traceback, warnings
 from contextlib import redirect_stdout
 from functools import wraps
 from inspect import signature
@@ -20,17 +17,6 @@ from pathlib import Path
 from fastcore.script import Param, call_parse
 
 # %% ../nbs/lib/cli.ipynb #7b1f526c
-def _printable(text):
-    "Show control characters, as the name of a file may hold them, as escapes."
-    return ''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1] for c in text)
-
-class _Terminal:
-    "A stream that gets no control characters; of several processes only the first one speaks."
-    def __init__(self, stream): self.stream = stream
-    def __getattr__(self, name): return getattr(self.stream, name)
-    def write(self, text):
-        if os.environ.get('RANK', '0') == '0': self.stream.write(_printable(text))
-
 def _sentence(error):
     "Tell what went wrong, whichever library noticed it, and with which file."
     if type(error).__name__ == 'LesionsegError': return str(error)
@@ -39,18 +25,20 @@ def _sentence(error):
     named = [getattr(error, 'filename', None), *reversed(named)]
     file = next((name for name in named if isinstance(name, (str, Path))), 'This')
     reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'
-    return (f"{file} cannot be used ({reason.splitlines()[0].rstrip('.')}): see that it is there, "
-            "whole and yours, or set LESIONSEG_DEBUG=1 to learn more.")
+    return (f"{file} cannot be used ({reason.splitlines()[0].rstrip('.')}): see that it is "
+            "there, whole and yours, or set LESIONSEG_DEBUG=1 to learn more.")
 
 # %% ../nbs/lib/cli.ipynb #9deebd2d
 def _command(function):
-    "Make a command of a function: whatever goes wrong ends in one sentence and exit code 1."
+    "Make a command of a function: what goes wrong ends in one sentence and exit code 1."
     @wraps(function)
     def command(*args, **kwargs):
-        for stream in sys.stdout, sys.stderr: # a terminal may not have the letters of a file's name
+        for stream in sys.stdout, sys.stderr: # a terminal may lack letters of a file's name
             if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+        speaks = os.environ.get('RANK', '0') == '0' # of several processes the first
         try:
-            with redirect_stdout(_Terminal(sys.stdout)), warnings.catch_warnings():
+            with (redirect_stdout(sys.stdout if speaks else io.StringIO()),
+                  warnings.catch_warnings()):
                 warnings.filterwarnings('ignore', 'Image size') # a sentence of ours follows
                 given = signature(function).bind(*args, **kwargs)
                 given.apply_defaults()
@@ -58,13 +46,13 @@ def _command(function):
                 function(*args, **kwargs)
                 sys.stdout.flush()
         except KeyboardInterrupt: sys.exit(130)
-        except BrokenPipeError: os._exit(0) # whoever read the output has enough, as `head`
+        except BrokenPipeError: os._exit(0) # whoever read it has enough, as `head`
         except Exception as error:
             if os.environ.get('LESIONSEG_DEBUG'): raise
-            lines = _printable(f'lesionseg_{function.__name__}: {_sentence(error)}').splitlines()
+            text = f'lesionseg_{function.__name__}: {_sentence(error)}'
             width = 100 if sys.stderr.isatty() else sys.maxsize
-            filled = [textwrap.fill(line, width, break_long_words=False) for line in lines]
-            sys.exit('\n'.join(filled))
+            sys.exit('\n'.join(textwrap.fill(line, width, break_long_words=False)
+                               for line in text.splitlines()))
     return call_parse(command)
 
 def _check(good, sentence):
@@ -75,12 +63,13 @@ def _check(good, sentence):
 # %% ../nbs/lib/cli.ipynb #479c2ec2
 _PACKAGED = 'isic2016'
 _VALIDATE_ON = 'holdout', 'test'
-_ENDINGS = {'evaluate': ('.csv',), 'visualize': ('.png', '.pdf', '.svg'), 'export': ('.onnx',)}
+_ENDINGS = {
+    'evaluate': ('.csv',), 'visualize': ('.png', '.pdf', '.svg'), 'export': ('.onnx',)}
 
 def _given(data):
     "Find the folder that was asked for; None: the built-in images."
     root = data or _path(os.environ.get('LESIONSEG_DATA', ''))
-    _check(not root or os.path.isdir(root), f"{root} is no folder: give the one of a data set.")
+    _check(not root or os.path.isdir(root), f"{root} is no folder: give that of a data set.")
     return root or None
 
 def _is_run(folder):
@@ -111,7 +100,7 @@ def _check_arguments(command, out=None, size=None, threshold=.5, name=None, **gi
     if {'seed', 'seeds'} & given.keys():
         from .runs import check_seed
         for seed in given.get('seeds') or [given.get('seed', 0)]: check_seed(seed)
-    _check(not name or Path(name).name == name, f"{name} is no name for a file: choose another.")
+    _check(not name or Path(name).name == name, f"{name} is no name for a file: take another.")
 
     models = 'model', 'model_path', 'compare_model', 'run', 'start', 'weights'
     models = [given[model] for model in models if given.get(model)]
@@ -132,11 +121,11 @@ def _data(data, size=128, allow='', more=None):
     root = _given(data)
     with make_accelerator().main_process_first():
         loaded = load_data(root or _built_in(), size, allow=allow, more=more)
-    said = [f'Data: {root}', *'\n'.join(loaded.notes).splitlines()]
+    said = [f'Data: {root}', *loaded.notes]
     if not root:
         loaded.name = 'built-in'
         said = [f"Data: built-in synthetic images, {len(loaded.train)} training and "
-                f"{len(loaded.test)} test images", "(--data or LESIONSEG_DATA takes photographs)"]
+                f"{len(loaded.test)} test images", "(--data or LESIONSEG_DATA: photographs)"]
     print('\n      '.join(said))
     return loaded
 
@@ -155,22 +144,22 @@ def _tell_weights(weights, data):
 def download(
     out: _path='data/isic2016', # Folder to put the data set in, about 840 MB
 ):
-    "Download ISIC 2016 (900 training and 379 test images with masks), or go on where it stopped."
+    "Download ISIC 2016 (900 training and 379 test images), or go on where it stopped."
     from .download import download_isic2016
     root = download_isic2016(out).resolve()
     print(f"ISIC 2016 is in {root}. To use it:  export LESIONSEG_DATA={root}")
 
 # %% ../nbs/lib/cli.ipynb #ab74223c
 def _config(mode, data, **changes):
-    "Make the configuration of a mode; of the changes, what is None or False stays as it is."
+    "Make the configuration of a mode; what is None or False stays as it is."
     from dataclasses import replace
     from .training import MODES
     _check(mode in MODES, f"'{mode}' is no mode: choose {', '.join(MODES)}.")
-    _check(changes.get('valid_fraction') is None or changes.get('validate_on') == 'holdout',
-           "valid_fraction is for --validate_on holdout: give both or neither.")
-    usual = {'epochs': 20} if data.synthetic else {}
     given = {key: value for key, value in changes.items()
              if value is not None and value is not False}
+    _check('valid_fraction' not in given or given.get('validate_on') == 'holdout',
+           "valid_fraction is for --validate_on holdout: give both or neither.")
+    usual = {'epochs': 20} if data.synthetic else {}
     return replace(MODES[mode], **usual | given)
 
 # %% ../nbs/lib/cli.ipynb #614ff0b0
@@ -313,9 +302,9 @@ def _check_data(path, data, root, allow):
     made_on = json.loads((run/'config.json').read_text())['data']
     test, _ = _load_test(root, made_on['size'], allow)
     if test.fingerprint() == made_on['test']['fingerprint']: return
-    _check(_given(data), f"{path} was made on {made_on['name']} and not on the built-in images: "
-                         "give its data with --data.")
-    print(f"{path} was made on {made_on['name']}, and its test images are others than these.")
+    _check(_given(data), f"{path} was made on {made_on['name']} and not on the built-in "
+                         "images: give its data with --data.")
+    print(f"{path} was made on {made_on['name']}, and its test images are others.")
 
 def _test_images(models, data, size, allow):
     "Load the test images for some models by path; the size is the first one's own."
@@ -323,7 +312,7 @@ def _test_images(models, data, size, allow):
     size = size or next(iter(models.values())).size
     for path, model in models.items():
         if model.size != size:
-            print(f"{path} was trained at {model.size} × {model.size} pixels; these are {size}.")
+            print(f"{path} was trained at {model.size} pixels a side; these are {size}.")
         _check_data(path, data, root, allow)
     test, notes = _load_test(root, size, allow)
     for note in notes: print(note)
@@ -381,7 +370,7 @@ def visualize(
     chosen = indices or pick_by_rank(
         score_dataset(networks[model_path], test, threshold).iou.to_numpy())
     for i in chosen:
-        _check(i in range(len(test)), f"There is no image {i}: choose from 0 to {len(test) - 1}.")
+        _check(i in range(len(test)), f"There is no image {i}: give 0 to {len(test) - 1}.")
     images, masks = to_tensors(test, chosen)
     probs = {name: network(images) for name, network in networks.items()}
     ids = [test.ids[i] for i in chosen]
@@ -390,38 +379,29 @@ def visualize(
 
 # %% ../nbs/lib/cli.ipynb #4ff7ec39
 def _reference(data):
-    "Score the packaged model as a row of the table; it sees the images at its own size."
-    import pandas as pd
-    from torch.nn.functional import interpolate
-    from .inference import fuse_conv_bn, predict, predict_dataset
-    from .metrics import score_images
+    "Score the packaged model at its own size, as a row of the table."
+    from .inference import fuse_conv_bn, score_dataset, with_options
     model = fuse_conv_bn(_load_model(_PACKAGED))
     test, _ = _load_test(data.root, model.size, data.allow)
-    sums = 0
-    for positions, probs, _ in predict_dataset(lambda images: predict(model, images), test):
-        _, masks = data.test.batch(positions)
-        probs = interpolate(probs, masks.shape[2:], mode='bilinear', antialias=True)
-        sums += score_images(probs, masks, [test.ids[i] for i in positions]).sum()
-    names = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice': 'Dice'}
-    row = (sums/len(test))[[*names]].rename(names)
-    return pd.DataFrame([row], index=[(_PACKAGED, 'packaged model')])
+    means = score_dataset(with_options(model), test).mean()
+    return {'strategy': _PACKAGED, 'source': 'packaged model', 'soft IoU': means.soft_iou,
+            'soft Dice': means.soft_dice, 'IoU': means.iou, 'Dice': means.dice}
 
 def _report(runs, data, out, threshold):
     "Write the report; print the table, the verdict, and where to look."
     import pandas as pd
     from .comparison import score_table, verdict
     from .report import write_report
-    table = write_report(runs, out, data.test, threshold)
-    columns = ['epochs', 'soft IoU', 'soft Dice', 'IoU', 'Dice']
-    shown = pd.concat([table.loc[:, columns], _reference(data)])
-    shown = shown.reset_index(names=['strategy', 'source'])
-    shown['epochs'] = shown.epochs.map(lambda n: '' if pd.isna(n) else f'{n:.0f}')
-    print(f"\n{shown.to_string(index=False, na_rep='', float_format='{:.3f}'.format)}\n")
+    table = write_report(runs, out, data.test, threshold).reset_index()
+    table = pd.concat([table, pd.DataFrame([_reference(data)])])
+    shown = ['strategy', 'source', 'epochs', 'soft IoU', 'soft Dice', 'IoU', 'Dice']
+    table = table[shown].astype({'epochs': 'Int64'})
+    print(f"\n{table.to_string(index=False, na_rep='', float_format='{:.3f}'.format)}\n")
     print(f"({_PACKAGED} learned from photographs, and was not trained in this run.)\n")
     scores = score_table(runs)
     first, *others = scores.columns.unique('strategy')
     for other in others: print(textwrap.fill(verdict(scores, first, other), 80) + '\n')
-    print(f"Open {Path(out)/'report.html'} in a browser; table and figures lie beside it.")
+    print(f"Open {Path(out)/'report.html'} in a browser; tables and figures are beside it.")
 
 # %% ../nbs/lib/cli.ipynb #0392a2f1
 @_command
@@ -441,7 +421,7 @@ def compare(
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
-    "Train several strategies and write a report. The same command again goes on where it stopped."
+    "Train strategies and write a report. The same command again goes on where it stopped."
     from .training import STRATEGIES, make_accelerator
     dataset = _data(data, size, allow)
     _check(len(dataset.test), f"{dataset.root} has no test images to compare on.")

@@ -34,16 +34,16 @@ def _count_parameters(cfg):
 
 # %% ../nbs/05_comparison.ipynb #f62b82ba
 def by_strategy(runs: list[Run]) -> dict[str, list[Run]]:
-    "Group runs by their strategy, in the order given: those of a group differ in their seed."
+    "Group runs by their strategy, in the order given."
     names = dict.fromkeys(run.name for run in runs)
     return {name: [run for run in runs if run.name == name] for name in names}
 
 # %% ../nbs/05_comparison.ipynb #b00331e4
 def _on_isic2016(run):
-    "Was the run tested on ISIC 2016, by the name of its data or the names of its test images?"
+    "Was the run tested on ISIC 2016, by the name of its data or of its images?"
     ids = run.scores.index
     return (run.config['data']['name'] == 'isic2016'
-            or len(ids) == 379 and all(id.startswith('ISIC_') for id in ids))
+            or len(ids) == 379 and all(ids.str.startswith('ISIC_')))
 
 def _row(run):
     "Make a finished run a row of the comparison table."
@@ -56,12 +56,8 @@ def _row(run):
             'soft IoU': mean.soft_iou, 'soft Dice': mean.soft_dice,
             'IoU': mean.iou, 'Dice': mean.dice, 'trainable': trainable, 'frozen': frozen}
 
-# %% ../nbs/05_comparison.ipynb #1ab33398
-def comparison_table(
-    runs: list[Run], # One or more finished runs
-    published: bool=True, # Add the published row under each strategy with a run on ISIC 2016?
-) -> pd.DataFrame: # A row for each run: final losses, mean scores on the test images, parameters
-    "Put runs into a table, grouped by strategy."
+def comparison_table(runs: list[Run], published: bool=True) -> pd.DataFrame:
+    "Make each finished run a row, and, after a strategy's on ISIC 2016, what was published."
     rows = []
     for name, group in by_strategy(runs).items():
         rows += [_row(run) for run in group]
@@ -76,9 +72,9 @@ _THRESHOLDS = np.linspace(.05, .95, 19).round(2)
 
 def threshold_sweep(probs: Probs, masks: Masks, thresholds=_THRESHOLDS) -> pd.DataFrame:
     "Average IoU and Dice over the images at each threshold."
-    rows = [{'IoU': iou(probs, masks, t).mean().item(), 'Dice': dice(probs, masks, t).mean().item()}
-            for t in thresholds]
-    return pd.DataFrame(rows, index=pd.Index(thresholds, name='threshold'))
+    scores = {'IoU': [iou(probs, masks, t).mean().item() for t in thresholds],
+              'Dice': [dice(probs, masks, t).mean().item() for t in thresholds]}
+    return pd.DataFrame(scores, index=pd.Index(thresholds, name='threshold'))
 
 # %% ../nbs/05_comparison.ipynb #36fc7cb1
 def pick_by_rank(scores: np.ndarray, number: int=6) -> list[int]:
@@ -91,13 +87,10 @@ def pick_by_rank(scores: np.ndarray, number: int=6) -> list[int]:
 def _check_images(first, second, names='The two'):
     "Raise `LesionsegError` if two sets of scores are of different images."
     if set(first.index) != set(second.index):
-        raise LesionsegError(f"{names} were scored on different images: use the same data set.")
+        raise LesionsegError(f"{names} were scored on different images: use the same data.")
 
-def score_table(
-    runs: list[Run], # Finished runs, scored on the same test images
-    metric: str='iou', # One of `metrics.METRICS`
-) -> pd.DataFrame: # A row for each image; columns (strategy, seed)
-    "Put the scores of runs side by side. Raises `LesionsegError` if they are of different images."
+def score_table(runs: list[Run], metric: str='iou') -> pd.DataFrame:
+    "Put a score of runs side by side: a row for each image, columns (strategy, seed)."
     table = {}
     for run in runs:
         name = f"{run.name} with seed {run.seed}"
@@ -125,7 +118,7 @@ def _signed_ranks(difference):
     return p, float((np.sign(moved)*ranks).sum()/ranks.sum())
 
 def paired_test(first: pd.Series, second: pd.Series) -> pd.Series:
-    "Compare the second scores with the first, image by image: how often, how much, how surely."
+    "Compare the second scores with the first by image: how often, how much, how surely."
     _check_images(first, second)
     difference = (second - first).to_numpy()
     low, high = bootstrap_interval(difference)
@@ -137,16 +130,15 @@ def paired_test(first: pd.Series, second: pd.Series) -> pd.Series:
 
 # %% ../nbs/05_comparison.ipynb #992f42d4
 def paired_table(table: pd.DataFrame) -> pd.DataFrame:
-    "Compare every strategy of a `score_table` with its first by `paired_test`, on means of seeds."
+    "Compare each strategy with the first by `paired_test`, on means of the seeds."
     first, *others = table.columns.unique('strategy')
     means = {name: table[name].mean(axis=1) for name in (first, *others)}
-    rows = {f'{other} − {first}': paired_test(means[first], means[other])
-            for other in others}
+    rows = {f'{other} − {first}': paired_test(means[first], means[other]) for other in others}
     return pd.DataFrame(rows).T.rename_axis('difference')
 
 # %% ../nbs/05_comparison.ipynb #7238ac81
 def bootstrap_difference(table: pd.DataFrame, first: str, second: str) -> tuple:
-    "Mean of second minus first, and its 95 % interval: seeds and images resampled 10,000 times."
+    "Mean of second minus first, with a 95 % interval: 10,000 resamples of seeds and images."
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(table), [1/len(table)]*len(table), size=10_000)
     weights = drawn/len(table) # resamples × images: how often each image is drawn
@@ -161,10 +153,8 @@ def bootstrap_difference(table: pd.DataFrame, first: str, second: str) -> tuple:
     return float(table[second].mean().mean() - table[first].mean().mean()), low, high
 
 # %% ../nbs/05_comparison.ipynb #ff52f8fc
-def seed_blocked(
-    difference: np.ndarray, # … × images × seeds: of two strategies, image by image
-): # Mean difference, and the ends of its 95 % interval
-    "Estimate a difference with seeds as blocks (Student's t, n - 1 degrees of freedom)."
+def seed_blocked(difference: np.ndarray): # … × images × seeds
+    "Get mean and 95 % interval of a difference with seeds as blocks (t, n - 1 degrees)."
     from scipy import stats
     images, seeds = difference.shape[-2:]
     seed_part = difference.mean(-2).var(-1, ddof=1)/seeds
@@ -174,12 +164,12 @@ def seed_blocked(
     return mean, mean - half, mean + half
 
 def blocked_difference(table: pd.DataFrame, first: str, second: str) -> tuple:
-    "Estimate by `seed_blocked` how much better the second is of two strategies of a `score_table`."
+    "Estimate by `seed_blocked` how much better the second strategy is."
     return tuple(map(float, seed_blocked((table[second] - table[first]).to_numpy())))
 
 # %% ../nbs/05_comparison.ipynb #feb96f36
 def verdict(table: pd.DataFrame, first: str, second: str, metric: str='IoU') -> str:
-    "Say what may be said of two strategies; with the same seeds of both, by `blocked_difference`."
+    "Say what may be said of two strategies; with the same seeds of both, seeds are blocks."
     paired = set(table[first]) == set(table[second]) and table[first].shape[1] > 1
     interval = blocked_difference if paired else bootstrap_difference
     difference, low, high = interval(table, first, second)
@@ -195,13 +185,13 @@ def verdict(table: pd.DataFrame, first: str, second: str, metric: str='IoU') -> 
     else:
         pair = paired_test(table[first].mean(axis=1), table[second].mean(axis=1))
         text += f"; it scores higher on {pair.better} images and lower on {pair.worse}."
-    if min(seeds) == 1: text += (" Of a strategy with one run, how much another seed would change "
-                                 "is not in this interval.")
+    if min(seeds) == 1: text += (" Of a strategy with one run, how much another seed would "
+                                 "change is not in this interval.")
     return text
 
 # %% ../nbs/05_comparison.ipynb #de3665ef
 def summarize_runs(table: pd.DataFrame) -> pd.DataFrame:
-    "Give each strategy of a `score_table` its mean, sd over seeds, and interval over images."
+    "Get the mean of each strategy, its sd over seeds, and its interval over images."
     rows = {}
     for name in table.columns.unique('strategy'):
         means = table[name].mean()
@@ -212,7 +202,7 @@ def summarize_runs(table: pd.DataFrame) -> pd.DataFrame:
 
 # %% ../nbs/05_comparison.ipynb #1a953536
 def _contrast(image, mask):
-    "Measure blue of the skin around minus blue of the lesion, in standard deviations of that skin."
+    "Measure blue of the skin around minus blue of the lesion, in units of that skin's sd."
     around = ndimage.binary_dilation(mask, iterations=max(2, len(mask)//12)) & ~mask
     if not (around.any() and mask.any()): return 0.
     blue = image[..., 2]
@@ -225,14 +215,13 @@ def _border_contact(mask):
     return (edge & frame).sum()/max(edge.sum(), 1)
 
 def _hair(image):
-    "Find the share of the frame under thin lines that are darker than what surrounds them."
+    "Find the share of the frame under thin lines, darker than what surrounds them."
     gray = image.mean(2)
     width = max(3, round(min(gray.shape)/18) | 1)
     lines = ndimage.grey_closing(gray, (width, width)) - gray > .06
     blobs = ndimage.binary_opening(lines, np.ones((4, 4)))
     return float((lines & np.logical_not(blobs)).mean())
 
-# %% ../nbs/05_comparison.ipynb #fc9e5645
 def image_properties(images: Images, masks: Masks, ids: list[str]) -> pd.DataFrame:
     "Measure 'area', 'contrast', 'border contact' and 'hair' of each image with its mask."
     pairs = zip(images.permute(0, 2, 3, 1).numpy(), masks[:, 0].bool().numpy())
@@ -243,5 +232,5 @@ def image_properties(images: Images, masks: Masks, ids: list[str]) -> pd.DataFra
 
 # %% ../nbs/05_comparison.ipynb #eb441417
 def quintiles(values: pd.Series) -> pd.Series:
-    "Cut images into five groups of equal size, 1 for the lowest values; equal values share one."
+    "Cut images into five equal groups, 1 for the lowest; equal values share one."
     return np.ceil((5*values.rank(pct=True)).round(9)).astype(int)

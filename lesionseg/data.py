@@ -20,16 +20,12 @@ from .files import find_files, load_pixels, parse_allow, split_ids
 
 # %% ../nbs/01_data.ipynb #09dea8e6
 class LesionDataset(Dataset):
-    "Images and masks as pairs of float tensors, cut out of an array of bytes when asked for."
-    def __init__(self,
-        pixels: np.ndarray, # uint8, number × height × width × 4, as `load_pixels` gives them
-        ids: Sequence[str],
-        transform: Callable|None=None, # Changes a batch, e.g. `transforms.augment`
-        rows: np.ndarray|None=None, # Where in `pixels` each image is; default: in this order
-    ):
-        self.pixels = pixels
+    "Images and masks as pairs of float tensors, cut out of an array of bytes."
+    def __init__(self, pixels: np.ndarray, ids: Sequence[str], transform: Callable|None=None,
+                 rows: np.ndarray|None=None):
+        self.pixels = pixels # As of `load_pixels`
         self.ids = list(ids)
-        self.transform = transform
+        self.transform = transform # Changes a batch, e.g. `transforms.augment`
         self.rows = np.arange(len(self.ids)) if rows is None else rows
 
     def __len__(self): return len(self.ids)
@@ -39,7 +35,8 @@ class LesionDataset(Dataset):
 
     def batch(self, positions: Sequence[int]|np.ndarray) -> tuple[Images, Masks]:
         "The images and masks at `positions`, after the transform."
-        pixels = torch.from_numpy(self.pixels[self.rows[list(positions)]]).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(self.pixels[self.rows[list(positions)]])
+        pixels = pixels.permute(0, 3, 1, 2)
         images, masks = pixels[:, :3].float().div(255), pixels[:, 3:].float()
         return self.transform(images, masks) if self.transform else (images, masks)
 
@@ -49,8 +46,9 @@ class LesionDataset(Dataset):
 
     def subset(self, positions: Sequence[int]|np.ndarray, transform: Callable|None=None):
         "The images at `positions` as a data set of their own; no pixel is copied."
+        ids = [self.ids[i] for i in positions]
         rows = self.rows[np.asarray(positions, dtype=int)]
-        return LesionDataset(self.pixels, [self.ids[i] for i in positions], transform, rows)
+        return LesionDataset(self.pixels, ids, transform, rows)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of ids and pixels, the same wherever the files decode to the same pixels."
@@ -65,7 +63,7 @@ def to_tensors(dataset: LesionDataset,
     return dataset.batch(range(len(dataset)) if positions is None else positions)
 
 # %% ../nbs/01_data.ipynb #c279d6d6
-VALIDATE_ON = 'holdout', 'test' # Where validation images come from, see `LesionData.splits`
+VALIDATE_ON = 'holdout', 'test' # Where validation images come from, see `splits`
 
 @dataclass
 class LesionData:
@@ -74,10 +72,10 @@ class LesionData:
     name: str # What it is called, e.g. in the path of a run
     train: LesionDataset # To learn from and to choose on
     test: LesionDataset # To report on, once; may be empty
-    valid_ids: frozenset[str] = frozenset() # Training images that the data set itself holds out
+    valid_ids: frozenset[str] = frozenset() # Images that the data set itself holds out
     notes: tuple[str, ...] = () # What there is to say about it, a sentence each
     allow: frozenset[str] = frozenset() # What it was read with, see `parse_allow`
-    lesions: dict[str, str] = field(default_factory=dict) # By image id, where a table says so
+    lesions: dict[str, str] = field(default_factory=dict) # By image id, if a table says so
 
     @property
     def size(self) -> int: return self.train.size # Side of the square images, in pixels
@@ -86,26 +84,19 @@ class LesionData:
     def synthetic(self) -> bool: # Are the images drawn and not photographed?
         return self.root is not None and (self.root/'synthetic.json').is_file()
 
-    @property
-    def summary(self) -> str: return '\n'.join(self.notes)
-
-    def splits(self,
-        validate_on: str='holdout', # 'holdout': a part of train; 'test': train on all, as published
-        fraction: float=.2, # Share of train that is held out, 0 to 1
-        seed: int=0, # Of the split
-    ) -> tuple[LesionDataset, LesionDataset]:
-        "Training and validation images. Raises `LesionsegError` if one of the two would be empty."
-        if validate_on not in VALIDATE_ON:
-            raise LesionsegError(f"validate_on is '{validate_on}': choose holdout or test.")
+    def splits(self, validate_on: str='holdout', fraction: float=.2,
+               seed: int=0) -> tuple[LesionDataset, LesionDataset]:
+        "Training and validation images: a fraction of train held out, or those of test."
         ids = self.train.ids
         train, valid = split_ids([self.lesions.get(id, id) for id in ids], fraction, seed)
         if self.valid_ids:
             is_valid = np.array([id in self.valid_ids for id in ids])
             train, valid = np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
-        parts = self.train.subset(train), self.train.subset(valid)
-        if validate_on == 'test': parts = self.train, self.test
+        parts = {'holdout': (self.train.subset(train), self.train.subset(valid)),
+                 'test': (self.train, self.test)}[validate_on]
         for part, name in zip(parts, ('training', 'validation')):
-            if not len(part): raise LesionsegError(f"{self.name} leaves no image for {name}.")
+            if not len(part):
+                raise LesionsegError(f"{self.name} leaves no image for {name}.")
         return parts
 
 # %% ../nbs/01_data.ipynb #697d5fe8
@@ -114,7 +105,7 @@ def _shared(first, second):
     if not len(first) or not len(second): return []
     small = [torch.cat([avg_pool2d(part.batch([i])[0], part.size//16).flatten(1)
                         for i in range(len(part))]) for part in (first, second)]
-    alike = torch.cdist(small[0], small[1]).numpy() < .43 # mean of 4 in 255; others: 7 and more
+    alike = torch.cdist(small[0], small[1]).numpy() < .43 # mean of 4 in 255; others: 7
     alike |= np.array(first.ids)[:, None] == np.array(second.ids)
     pairs = [(first.ids[i], second.ids[j]) for i, j in np.argwhere(alike)]
     return [id if id == other else f'{id} = {other}' for id, other in pairs]
@@ -125,36 +116,37 @@ def _warnings(data):
     if data.valid_ids: parts.append((*data.splits(), 'validation'))
     for first, second, name in parts:
         shared = _shared(first, second)
-        if shared: yield (f"warning: {len(shared)} of {len(second)} {name} images are training "
-                          f"images too ({', '.join(shared[:9])}): their scores are too good")
+        told = ', '.join(shared[:9])
+        if shared: yield (f"warning: {len(shared)} of {len(second)} {name} images are "
+                          f"training images too ({told}): their scores are too good")
 
 # %% ../nbs/01_data.ipynb #a8c68446
 def load_data(
     root: str|Path, # The data set's folder
     size: int=128, # Side of the square, in pixels
-    cache: str|Path|None=None, # Its folder; default: `LESIONSEG_CACHE`, or the user's cache folder
-    allow: str|Iterable[str]=(), # What shall be read too, e.g. 'empty,grey', see `parse_allow`
-    more: str|Path|None=None, # Another data set's folder: all its images are added to train
+    cache: str|Path|None=None, # Its folder; default: `cache_folder()`
+    allow: str|Iterable[str]=(), # What is read too, e.g. 'empty,grey', see `parse_allow`
+    more: str|Path|None=None, # Another data set's folder: its images are added to train
 ) -> LesionData:
-    "Read a data set. Raises `LesionsegError`, a sentence about the first thing that is wrong."
-    found = find_files(root)
-    pairs = found.train + found.valid
+    "Read a data set. Raises `LesionsegError`, a sentence about what is wrong first."
     name = Path(root).resolve().name
+    parts, note, lesions = find_files(root)
+    notes = [note]
+    pairs = parts['train'] + parts['valid']
     if more:
-        other = find_files(more)
-        pairs += other.train + other.valid + other.test
         name += f'+{Path(more).resolve().name}'
-        found.notes += [f'added to train: {note}' for note in other.notes]
-        found.lesions |= other.lesions
+        added, note, other = find_files(more)
+        pairs += sum(added.values(), [])
+        notes.append(f'added to train: {note}')
+        lesions |= other
 
     sets = []
-    for part in sorted(pairs), found.test:
-        pixels, notes = load_pixels(part, size, cache, allow)
+    for part in sorted(pairs), parts['test']:
+        pixels, said = load_pixels(part, size, cache, allow)
         sets.append(LesionDataset(pixels, [pair.id for pair in part]))
-        found.notes += notes
+        notes += said
     train, test = sets
-    valid_ids = frozenset(pair.id for pair in found.valid)
-    data = LesionData(Path(root), name, train, test, valid_ids, (), parse_allow(allow),
-                      found.lesions)
-    data.notes = (*found.notes, *_warnings(data))
+    held_out = frozenset(pair.id for pair in parts['valid'])
+    data = LesionData(Path(root), name, train, test, held_out, (), parse_allow(allow), lesions)
+    data.notes = (*notes, *_warnings(data))
     return data

@@ -6,7 +6,7 @@
 __all__ = ['download_isic2016']
 
 # %% ../nbs/lib/download.ipynb #9ec7464d
-import io, json, re, shutil, stat, threading, time, zipfile
+import io, json, re, tempfile, time, zipfile
 from pathlib import Path
 
 from PIL import Image
@@ -21,46 +21,30 @@ _ZIPS = {'train':       'ISBI2016_ISIC_Part1_Training_Data.zip',
          'test':        'ISBI2016_ISIC_Part1_Test_Data.zip',
          'test_masks':  'ISBI2016_ISIC_Part1_Test_GroundTruth.zip'}
 _COUNTS = {'train': 900, 'train_masks': 900, 'test': 379, 'test_masks': 379}
-_MAX_BYTES = 2e9 # That a zip may have, packed or unpacked
-_MIN_RATE = 10_000 # Bytes a second that must come on average …
-_PATIENCE = 60 # … after so many seconds
+_TIMEOUT = 10, 60 # Seconds to wait for a connection, and for the next bytes
 
 # %% ../nbs/lib/download.ipynb #9d40c1fe
 def _download(url, path):
-    "Fetch a file whole; an `OSError` or a `ValueError` says why not."
+    "Fetch a file whole; an `OSError` says why not."
     from pooch import HTTPDownloader
-    errors = []
-    def work():
-        try: HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=(10, 60))(url, file, None)
-        except Exception as error: errors.append(error)
-
-    with atomic_write(path) as temporary, open(temporary, 'wb') as file:
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        latest = time.monotonic() + _PATIENCE
-        while thread.is_alive():
-            thread.join(.1)
-            if file.tell() > _MAX_BYTES: raise ValueError('too large')
-            if file.tell() < _MIN_RATE*(time.monotonic() - latest): raise TimeoutError('too slow')
-        if errors: raise errors[0]
+    fetch = HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT)
+    with atomic_write(path) as temporary, open(temporary, 'wb') as file: fetch(url, file, None)
 
 # %% ../nbs/lib/download.ipynb #60391ebb
 def _check_zip(path, folder, count):
-    "The files to unpack, name → ZipInfo. Raises `zipfile.BadZipFile`, or what zipfile raises."
+    "The files to unpack, name → ZipInfo. Raises what zipfile or Pillow raises."
     ending = r'(_Segmentation)?\.png' if folder.endswith('_masks') else r'\.jpg'
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename.split('/')[-1]: info for info in archive.infolist()
-                 if re.fullmatch(r'(\w+/)?ISIC_\d{7}' + ending, info.filename)
-                 and not stat.S_ISLNK(info.external_attr >> 16)}
-        size = sum(info.file_size for info in infos.values())
-        if len(infos) != count or size > _MAX_BYTES:
-            raise zipfile.BadZipFile(f'{len(infos)} images of {size:,} bytes instead of {count}')
+                 if re.fullmatch(r'(\w+/)?ISIC_\d{7}' + ending, info.filename)}
+        if len(infos) != count:
+            raise zipfile.BadZipFile(f'{len(infos)} images instead of {count}')
         for info in infos.values(): Image.open(io.BytesIO(archive.read(info))).verify()
     return infos
 
 # %% ../nbs/lib/download.ipynb #1c7fb2d9
 def _find_or_fetch(path, folder, count, places):
-    "A zip that is checked: the files in it, and the address that it was fetched from, if it was."
+    "The files in a checked zip, and the address that it was fetched from, if it was."
     places = [places] if isinstance(places, str) else places
     urls = [f'{place.rstrip("/")}/{path.name}' for place in places]
     told = []
@@ -68,52 +52,46 @@ def _find_or_fetch(path, folder, count, places):
         try:
             if url: _download(url, path)
             return _check_zip(path, folder, count), url
-        except Exception as error: told.append(f"{url or path}: {str(error).split(' for url')[0]}")
+        except Exception as error:
+            told.append(f"{url or path}: {str(error).split(' for url')[0]}")
         if url: path.unlink(missing_ok=True)
-    raise LesionsegError(f"{path.name} could not be fetched ({'; '.join(told)}): call again later, "
-                         f"or put it at {path} yourself, or stay with the built-in data.")
+    raise LesionsegError(f"{path.name} could not be fetched ({'; '.join(told)}): call again "
+                         f"later, put it at {path}, or stay with the built-in data.")
 
 # %% ../nbs/lib/download.ipynb #1008020b
 def _record(path, url):
-    "Write a checked zip into the manifest, or compare it with what is there; its first address."
+    "Write a zip into the manifest, or compare it with what is there; its first address."
     from pooch import file_hash
     manifest = path.parent/'manifest.json'
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     now = {'bytes': path.stat().st_size, 'sha256': file_hash(str(path))}
-    then = entries.setdefault(path.name, {'url': url, 'date': time.strftime('%Y-%m-%d'), **now})
+    seen = {'url': url, 'date': time.strftime('%Y-%m-%d'), **now}
+    then = entries.setdefault(path.name, seen)
     if then != then | now:
-        raise LesionsegError(f"{path} is not the file first seen on {then['date']}: delete it (or, "
-                             f"if you trust it, its entry in {manifest.name}) and call again.")
-    with atomic_write(manifest) as temporary: temporary.write_text(json.dumps(entries, indent=2))
+        raise LesionsegError(f"{path} is not the file first seen on {then['date']}: delete it "
+                             f"(or, if you trust it, its entry in {manifest.name}) and call again.")
+    text = json.dumps(entries, indent=2)
+    with atomic_write(manifest) as temporary: temporary.write_text(text)
     return then['url']
 
 # %% ../nbs/lib/download.ipynb #938f7c9b
 def _unpack(path, infos, target):
     "Unpack the files flat into the missing or empty folder `target`, whole or not at all."
-    temporary = target.with_name(f'.{target.name}.unpacking')
-    temporary.mkdir(exist_ok=True) # It may be left from a power cut
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name, info in infos.items(): (temporary/name).write_bytes(archive.read(info))
+    with (zipfile.ZipFile(path) as archive,
+          tempfile.TemporaryDirectory(prefix='.unpacking.', dir=target.parent) as folder):
+        unpacked = Path(folder)/target.name
+        unpacked.mkdir()
+        for name, info in infos.items(): (unpacked/name).write_bytes(archive.read(info))
         if target.is_dir(): target.rmdir() # Empty; Windows does not rename over it
-        temporary.rename(target)
-    except OSError as error:
-        raise LesionsegError(f"{target} cannot be written ({error.strerror or error}): "
-                             "make room for it and call again.") from error
-    finally: shutil.rmtree(temporary, ignore_errors=True)
+        unpacked.rename(target)
 
 # %% ../nbs/lib/download.ipynb #43f68e3b
-def _ids(folder): return {path.name[:12] for path in folder.glob('ISIC_*')}
-
-def download_isic2016(
-    root: str|Path='data/isic2016', # The folder for train, train_masks, test and test_masks
-    base_urls: str|list|tuple=_PLACES, # Addresses to ask, in this order
-    counts: dict=_COUNTS, # How many files each of the four folders must hold
-) -> Path: # `root`, complete
-    "Fetch and unpack what is missing of the ISIC 2016 Part 1 data. Raises `LesionsegError`."
+def download_isic2016(root: str|Path='data/isic2016', base_urls: str|list|tuple=_PLACES,
+                      counts: dict=_COUNTS) -> Path:
+    "Fetch and unpack what is missing of the ISIC 2016 Part 1 data into four folders."
     root = Path(root)
     for folder, zip_name in _ZIPS.items():
-        found = len(_ids(root/folder))
+        found = len([*(root/folder).glob('ISIC_*')])
         if found == counts[folder]: continue
         if found:
             raise LesionsegError(f"{root/folder} holds {found} official images instead of "
@@ -122,9 +100,4 @@ def download_isic2016(
         was_fetched = _record(root/zip_name, url)
         _unpack(root/zip_name, infos, root/folder)
         if was_fetched: (root/zip_name).unlink()
-
-    for part in 'train', 'test':
-        if unpaired := _ids(root/part) ^ _ids(root/f'{part}_masks'):
-            raise LesionsegError(f"{root/part} and {root/part}_masks do not belong together (see "
-                                 f"{min(unpaired)}): move both away and call again.")
     return root

@@ -7,7 +7,8 @@ __all__ = ['Outline', 'Skin', 'Pigment', 'Clutter', 'Camera', 'SceneParams', 'pa
            'image_seed', 'synthetic_dataset']
 
 # %% ../nbs/lib/synthetic.ipynb #be356660
-import json, secrets, shutil, zlib
+import json, tempfile, zlib
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm.auto import tqdm
 
-from .core import LesionsegError, Pixels, cache_folder
+from .core import LesionsegError, cache_folder
 
 # %% ../nbs/lib/synthetic.ipynb #5ee78755
 def _ranged(default, low, high):
@@ -23,7 +24,7 @@ def _ranged(default, low, high):
     return field(default=default, metadata={'range': (low, high)})
 
 def _rng_for(seed, name):
-    "The random generator of one component of one image: the same for the same seed and name."
+    "The random generator of one component of one image, always the same."
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 # %% ../nbs/lib/synthetic.ipynb #7b5de066
@@ -48,7 +49,7 @@ class Outline:
     jaggedness: float = _ranged(0.3, 0.0, 1.0) # Raggedness of the border: 0 is smooth
 
 def _radius_waves(outline, rng, n=720):
-    "How far the border is in each of `n` directions, as a multiple of the ellipse's radius."
+    "How far the border is in `n` directions, as a multiple of the ellipse's radius."
     turn = np.linspace(0, 2*np.pi, n, endpoint=False)
     waves = np.arange(2, 10)[:, None]
     phase = rng.uniform(0, 2*np.pi, (8, 1))
@@ -57,7 +58,7 @@ def _radius_waves(outline, rng, n=720):
 
 # %% ../nbs/lib/synthetic.ipynb #5aca3e89
 def _outline_depth(outline, rng, size=(256, 192)):
-    "How deep in the lesion each pixel is: 1 at the center, 0 on the border, negative outside."
+    "How deep in the lesion each pixel is: 1 at the center, 0 on the border."
     def noise(grain): return _smooth_noise(rng, size, grain)
     def bend(): # A random displacement of each pixel: long waves and short ones
         ragged = 0.04*outline.irregularity*noise(0.25)
@@ -78,7 +79,7 @@ def _outline_depth(outline, rng, size=(256, 192)):
     return 1 - quotient/np.partition(quotient, last, axis=None)[last]
 
 # %% ../nbs/lib/synthetic.ipynb #72d3b2db
-_MELANIN = np.array([0.32, 1.05, 1.63], np.float32) # Absorption in red, green, blue; mean 1
+_MELANIN = np.array([0.32, 1.05, 1.63], np.float32) # Absorption of red, green, blue
 _BLOOD = np.array([0.25, 1.45, 1.30], np.float32) # Redness
 _BLACK = np.array([0.90, 1.02, 1.08], np.float32) # Dense pigment, hair
 _BLUE = np.array([1.25, 1.05, 0.70], np.float32) # Pigment that lies deep looks blue-grey
@@ -128,7 +129,8 @@ def _skin_absorption(skin, depth, rng, size=(256, 192)):
     dots = _draw_discs(x, y, 0.004 + 0.05*r**6, size)
 
     freckles = gaussian_filter(dots*_smoothstep(0.7 + 0.5*clouds), size[0]/120)
-    melanin = 0.04 + skin.mottling*(0.06*clouds + 0.12*np.maximum(clouds - 0.4, 0)) + 0.25*freckles
+    brown = 0.06*clouds + 0.12*np.maximum(clouds - 0.4, 0)
+    melanin = 0.04 + skin.mottling*brown + 0.25*freckles
     flush = np.exp(-(np.minimum(depth, 0)/0.35)**2)
     blood = 0.01 + 0.10*skin.tint + 0.05*skin.mottling*veins + 0.22*skin.redness*flush
     colored = melanin[..., None]*_MELANIN + blood[..., None]*_BLOOD
@@ -138,12 +140,12 @@ def _skin_absorption(skin, depth, rng, size=(256, 192)):
 @dataclass
 class Pigment:
     "What fills the outline."
-    contrast: float = _ranged(0.7, 0.05, 2.5) # Mean absorption: 0.1 hardly visible, 2 black
-    softness: float = _ranged(0.2, 0.02, 1.0) # Width of the border, as a share of the radius
-    margin: float = _ranged(0.0, 0.0, 0.6) # Pale rim inside the outline, as a share of the radius
-    rim: float = _ranged(0.3, 0.0, 1.0) # How much pigment the rim has, compared with the rest
+    contrast: float = _ranged(0.7, 0.05, 2.5) # Mean absorption: 0.1 pale, 2 black
+    softness: float = _ranged(0.2, 0.02, 1.0) # Width of the border, share of the radius
+    margin: float = _ranged(0.0, 0.0, 0.6) # Pale rim inside, share of the radius
+    rim: float = _ranged(0.3, 0.0, 1.0) # Pigment of the rim, share of the rest's
     blotches: float = _ranged(0.4, 0.0, 1.0) # Unevenness inside
-    colors: int = _ranged(1, 1, 5) # 1 is brown; then red, blue-grey, black, white in random order
+    colors: int = _ranged(1, 1, 5) # Brown, then red, blue-grey, black, white at random
     redder: float = _ranged(0.2, 0.0, 1.0) # 0 brown pigment, 1 red
     network: float = _ranged(0.3, 0.0, 1.0) # A net of fine dark lines
     globules: int = _ranged(0, 0, 80) # Small dark dots
@@ -171,9 +173,8 @@ def _pigment_absorption(pigment, depth, rng, size=(256, 192)):
 
     brown = _MELANIN + (_BLOOD - _MELANIN)*pigment.redder
     result = dose[..., None] * (brown + (_BLACK - brown)*np.clip(dose/2.2, 0, 0.8)[..., None])
-    others = [(1.0, _BLOOD), (0.9, _BLUE), (1.8, _BLACK), (0.15, _MELANIN)] # The last looks white
-    for i in rng.permutation(4)[:pigment.colors - 1]:
-        strength, kind = others[i]
+    others = (1.0, _BLOOD), (0.9, _BLUE), (1.8, _BLACK), (0.15, _MELANIN) # The last: white
+    for strength, kind in [others[i] for i in rng.permutation(4)[:pigment.colors - 1]]:
         blobs = 0.5*_smooth_noise(rng, size, 0.18) + 0.2*_smooth_noise(rng, size, 0.04)
         result += _smoothstep(blobs)[..., None] * (strength*dose[..., None]*kind - result)
     return result
@@ -184,11 +185,11 @@ class Clutter:
     "What is in the image but not in the mask."
     hairs: int = _ranged(4, 0, 60) # Number of hairs
     hair_width: float = _ranged(0.005, 0.001, 0.015) # As a share of the width
-    hair_dark: float = _ranged(0.8, -0.5, 1.0) # 1 black; negative: fair, lighter than the skin
+    hair_dark: float = _ranged(0.8, -0.5, 1.0) # 1 black; negative: lighter than the skin
     bubbles: int = _ranged(0, 0, 12) # Gel bubbles: bright rings
     ruler: int = _ranged(0, 0, 1) # 1: marks along one side of the frame
     ink: float = _ranged(0.0, 0.0, 1.0) # Strength of violet pen near the frame
-    patch: float = _ranged(0.0, 0.0, 0.4) # Radius of a colored disc, as a share of the width
+    patch: float = _ranged(0.0, 0.0, 0.4) # Radius of a colored disc, share of the width
 
 def _add_hairs(image, clutter, rng):
     "Curved hairs over the image."
@@ -247,16 +248,17 @@ def _add_ink(image, clutter, depth, rng):
     cover = 0.8*clutter.ink * stroke * _smoothstep((-depth - 0.15)/0.3)
     return image * np.exp(-cover[..., None]*np.array([1.4, 1.5, 0.4], np.float32))
 
-# %% ../nbs/lib/synthetic.ipynb #d2883931
-_DISCS = np.array([[0.95, 0.50, 0.12], [0.10, 0.50, 0.75], [0.85, 0.15, 0.12], [0.55, 0.78, 0.82],
-                   [0.20, 0.55, 0.30], [0.95, 0.80, 0.30], [0.80, 0.80, 0.86]], np.float32)
+_DISCS = np.array([
+    [0.95, 0.50, 0.12], [0.10, 0.50, 0.75], [0.85, 0.15, 0.12], [0.55, 0.78, 0.82],
+    [0.20, 0.55, 0.30], [0.95, 0.80, 0.30], [0.80, 0.80, 0.86]], np.float32)
 
 def _add_patch(image, clutter, depth, rng):
     "A colored paper disc on the rim of the frame, away from the lesion."
     height, width = image.shape[:2]
     turn = rng.uniform(0, 2*np.pi, 12)
     color, inner = rng.choice(7, 2, replace=False, p=[0.4, 0.18, 0.08, 0.12, 0.08, 0.06, 0.08])
-    centers = np.stack([0.5 + 0.55*np.cos(turn), (0.5 + 0.55*np.sin(turn))*height/width], 1)
+    centers = 0.5 + 0.55*np.stack([np.cos(turn), np.sin(turn)], 1)
+    centers[:, 1] *= height/width
     ys, xs = np.nonzero(depth[::4, ::4] > 0)
     gaps = [np.hypot(4*xs/width - x, 4*ys/width - y).min(initial=9) for x, y in centers]
     x, y = centers[np.argmax(gaps)]
@@ -276,13 +278,13 @@ class Camera:
     brightness: float = _ranged(1.0, 0.5, 1.5) # Above 1.1 the light parts burn out
     cast: float = _ranged(0.0, -1.0, 1.0) # -1 yellowish light, 1 bluish light
     vignette: float = _ranged(0.2, 0.0, 1.0) # How much darker the corners are
-    frame: float = _ranged(0.0, 0.0, 1.0) # Black circle: 0 none, 1 as narrow as the lesion allows
+    frame: float = _ranged(0.0, 0.0, 1.0) # Black circle: 0 none, 1 close to the lesion
     blur: float = _ranged(0.003, 0.0, 0.012) # As a share of the width
     noise: float = _ranged(0.01, 0.0, 0.05) # Standard deviation, where white is 1
 
 # %% ../nbs/lib/synthetic.ipynb #c58b9593
 def _photograph(image, camera, depth, rng):
-    "Light the scene, put the eyepiece's black circle around it, blur it, add noise, and round."
+    "Light the scene, put the eyepiece's black circle around it, blur, add noise, round."
     from scipy.ndimage import gaussian_filter
     height, width = depth.shape
     shift = rng.normal(0, 0.02, 2)
@@ -303,7 +305,7 @@ def _photograph(image, camera, depth, rng):
         distance = np.hypot(x, y)
         radius = max(0.64 - 0.27*camera.frame, distance[depth > 0].max() + blurred/2)
         clear = _smoothstep((radius - distance)/blurred + 0.5).astype(np.float32)
-        result *= clear[..., None]**np.array([0.7, 1, 1.3], np.float32) # Its rim looks warm
+        result *= clear[..., None]**np.array([0.7, 1, 1.3], np.float32) # A warm rim
 
     sigma = camera.blur*width
     if sigma > 0.2: result = gaussian_filter(result, (sigma, sigma, 0), truncate=2.5)
@@ -319,8 +321,8 @@ def param_ranges() -> dict[str, tuple]:
     return {f.name: f.metadata['range'] for f in fields(SceneParams)}
 
 # %% ../nbs/lib/synthetic.ipynb #9aacdb63
-def render(params: SceneParams, seed: int, size: tuple=(256, 192)) -> tuple[Pixels, np.ndarray]:
-    "One image of this width and height, and its mask, uint8 in {0, 1}: always the same bytes."
+def render(params: SceneParams, seed: int, size: tuple=(256, 192)) -> tuple:
+    "One image, as `Pixels`, and its mask, uint8 in {0, 1}: always the same bytes."
     def rng(name): return _rng_for(seed, name)
     depth = _outline_depth(params, rng('outline'), size)
     absorbed = _skin_absorption(params, depth, rng('skin'), size)
@@ -331,7 +333,8 @@ def render(params: SceneParams, seed: int, size: tuple=(256, 192)) -> tuple[Pixe
     if params.patch: image = _add_patch(image, params, depth, rng('patch'))
     if params.ruler: image = _add_ruler(image, params, rng('ruler'))
     if params.bubbles: image = _add_bubbles(image, params, rng('bubbles'))
-    return _photograph(image, params, depth, rng('camera')), (depth > 0).astype(np.uint8)
+    image = _photograph(image, params, depth, rng('camera'))
+    return image, (depth > 0).astype(np.uint8)
 
 # %% ../nbs/lib/synthetic.ipynb #9706c289
 def _random_body(rng):
@@ -352,29 +355,31 @@ def _random_body(rng):
 
 # %% ../nbs/lib/synthetic.ipynb #48993229
 def _random_looks(rng):
-    "Pigment from hardly visible to black; hair on every other image, the rest now and then."
+    "Pigment from pale to black; hair on every other image, the rest now and then."
     return dict(
         contrast=float(np.clip(np.exp(rng.normal(-0.48, 0.6)), 0.1, 2.5)),
         softness=rng.beta(1.2, 4), margin=rng.uniform(0.05, 0.25)*(rng.random() < 0.3),
-        rim=rng.uniform(0.1, 0.6), blotches=rng.beta(2, 1.8), colors=int(1 + rng.binomial(4, 0.18)),
+        rim=rng.uniform(0.1, 0.6), blotches=rng.beta(2, 1.8),
+        colors=int(1 + rng.binomial(4, 0.18)),
         redder=rng.beta(0.8, 4), network=rng.random()*(rng.random() < 0.6),
         globules=int(rng.integers(5, 80)*(rng.random() < 0.3)),
         hairs=int(min(60, 1 + rng.geometric(0.08))*(rng.random() < 0.55)),
         hair_width=float(np.exp(rng.normal(-5.3, 0.4))),
         hair_dark=rng.uniform(0.5, 1) if rng.random() < 0.92 else rng.uniform(-0.5, -0.2),
-        bubbles=int(rng.integers(1, 12)*(rng.random() < 0.15)), ruler=int(rng.random() < 0.25),
+        bubbles=int(rng.integers(1, 12)*(rng.random() < 0.15)),
+        ruler=int(rng.random() < 0.25),
         ink=rng.uniform(0.3, 1)*(rng.random() < 0.05),
         patch=rng.uniform(0.15, 0.35)*(rng.random() < 0.2),
-        brightness=rng.normal(0.95, 0.14), cast=rng.normal(0.1, 0.4), vignette=rng.beta(1.2, 3),
-        frame=rng.random()*(rng.random() < 0.16), blur=rng.uniform(0.001, 0.006),
+        brightness=rng.normal(0.95, 0.14), cast=rng.normal(0.1, 0.4),
+        vignette=rng.beta(1.2, 3), frame=rng.random()*(rng.random() < 0.16), blur=rng.uniform(0.001, 0.006),
         noise=rng.uniform(0.002, 0.015))
 
 def random_scene(rng: np.random.Generator) -> SceneParams:
-    "Parameters of one image, within their ranges, from distributions that resemble ISIC 2016."
+    "Draw the parameters of one image, within their ranges, so that they resemble ISIC 2016."
     params: dict = _random_body(rng) | _random_looks(rng)
-    if params['patch']: params['area'] = max(0.03, 0.4*params['area']) # Used beside small lesions
-    ranges = param_ranges().items()
-    return SceneParams(**{name: min(max(params[name], low), high) for name, (low, high) in ranges})
+    if params['patch']: params['area'] = max(0.03, 0.4*params['area']) # Beside small lesions
+    return SceneParams(**{name: min(max(params[name], low), high)
+                          for name, (low, high) in param_ranges().items()})
 
 # %% ../nbs/lib/synthetic.ipynb #a4ed8b56
 def image_seed(seed: int, test: bool, i: int) -> int:
@@ -382,7 +387,7 @@ def image_seed(seed: int, test: bool, i: int) -> int:
     return (seed << 33) + (int(test) << 32) + i
 
 def _write_pair(folder, seed, test, i):
-    "Write one image and its mask; test images count from 1 000 000, so that each id is unique."
+    "Write an image and its mask; test images count from 1 000 000, so that ids are unique."
     own = image_seed(seed, test, i)
     part = 'test' if test else 'train'
     name = f'SYN_{i + 1_000_000*test:07d}'
@@ -392,38 +397,31 @@ def _write_pair(folder, seed, test, i):
 
 # %% ../nbs/lib/synthetic.ipynb #7669804c
 def _is_there(root, recipe):
-    "Is this data set there, whole? Raises `LesionsegError` where the folder holds anything else."
+    "Is this data set there, whole? Raises `LesionsegError` if anything else is."
     occupied = root.is_file() or any(root.glob('*')) # Before the file, which may just come
     file = root/'synthetic.json'
     if file.is_file() and json.loads(file.read_text()) == recipe: return True
     if occupied: raise LesionsegError(f"{root} holds something else: choose another folder.")
     return False
 
-# %% ../nbs/lib/synthetic.ipynb #eda8a844
-def synthetic_dataset(
-    root: str|Path|None=None, # Folder to write; None: one in `cache_folder`
-    n_train: int=240, # Number of training images
-    n_test: int=60, # Number of test images
-    seed: int=0, # Another seed gives other images, 0 or more
-) -> Path: # The folder, with train, train_masks, test and test_masks in it
-    "Write a synthetic data set, unless it is there already. Raises `LesionsegError`."
+def synthetic_dataset(root: str|Path|None=None, n_train: int=240, n_test: int=60,
+                      seed: int=0) -> Path:
+    "Write a data set into a folder (None: one in `cache_folder`), unless it is there."
     recipe = dict(generator=1, n_train=n_train, n_test=n_test, seed=seed)
     name = 'synthetic-v{generator}-{n_train}-{n_test}-{seed}'.format(**recipe)
     root = Path(root or cache_folder()/name).expanduser().absolute()
     if _is_there(root, recipe): return root
 
-    temporary = root.with_name(f'.{root.name}.{secrets.token_hex(4)}.tmp')
-    jobs = [(False, i) for i in range(n_train)] + [(True, i) for i in range(n_test)]
-    try:
-        for part in 'train', 'train_masks', 'test', 'test_masks':
-            (temporary/part).mkdir(parents=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{root.name}.', dir=root.parent) as folder:
+        made = Path(folder)/root.name
+        for part in 'train', 'train_masks', 'test', 'test_masks': (made/part).mkdir(parents=True)
+        jobs = [(False, i) for i in range(n_train)] + [(True, i) for i in range(n_test)]
         for job in tqdm(jobs, desc='synthetic images', leave=False, delay=1):
-            _write_pair(temporary, seed, *job)
-        (temporary/'synthetic.json').write_text(json.dumps(recipe))
-        if root.is_dir(): root.rmdir() # Empty; Windows does not rename over it
-        temporary.rename(root)
-    except OSError as error:
-        if _is_there(root, recipe): return root # Another process was faster
-        raise LesionsegError(f"{root} cannot be written ({error.strerror or error}).") from error
-    finally: shutil.rmtree(temporary, ignore_errors=True)
+            _write_pair(made, seed, *job)
+        (made/'synthetic.json').write_text(json.dumps(recipe))
+        with suppress(OSError): # Another process may be faster
+            if root.is_dir(): root.rmdir() # Empty; Windows does not rename over it
+            made.rename(root)
+        if not _is_there(root, recipe): made.rename(root) # Again, to be told why not
     return root

@@ -18,9 +18,7 @@ def _draw(*shape):
     "Random numbers, uniform from -1 to 1."
     return 2*torch.rand(*shape) - 1
 
-def random_affine(
-    both: torch.Tensor, # number × channels × height × width
-) -> torch.Tensor: # Same shape; what comes in from outside is a reflection
+def random_affine(both: torch.Tensor) -> torch.Tensor: # What comes from outside is mirrored
     "Flip, turn, zoom (±20 %), stretch (±15 %) and shift (±10 %) each image by its own draw."
     n = len(both)
     angle = math.pi*_draw(n)
