@@ -166,7 +166,9 @@ const mode = () => document.querySelector('[name=mode]:checked').value
 function maskOf(photo) {
   if (photo.values) return photo.values
   const level = threshold()
-  return Uint8Array.from(photo.map, p => p > level)
+  const mask = new Uint8Array(photo.map.length)
+  for (let i = 0; i < mask.length; i++) if (photo.map[i] > level) mask[i] = 1
+  return mask
 }
 
 // A color for each number from 0 to 255, and how much of it lies over the photograph.
@@ -179,32 +181,38 @@ const pixel = (r, g, b, a) => a << 24 | b << 16 | g << 8 | r
 const CYAN = pixel(0, 229, 255, 255), TINT = pixel(0, 229, 255, 110), DARK = pixel(0, 20, 26, 170)
 const HEAT = COLORS.map(color => pixel(...color, 190))
 
+// What lies over the photograph: plain loops, since the slider is to follow the hand.
 const layers = {
   photo() {},
-  mask(out, mask) { mask.forEach((value, i) => { if (value) out[i] = TINT }) },
-  probability(out, mask, map) { map.forEach((p, i) => { out[i] = HEAT[Math.round(255*p)] }) },
+  mask(out, mask) { for (let i = 0; i < out.length; i++) if (mask[i]) out[i] = TINT },
+  probability(out, mask, map) {
+    for (let i = 0; i < out.length; i++) out[i] = HEAT[Math.round(255*map[i])]
+  },
   outline(out, mask, map, width) { // cyan inside, dark outside, so that it shows on every skin
-    const around = [-2, 2, -2*width, 2*width]
-    mask.forEach((value, i) => {
-      if (!around.every(step => (mask[i + step] ?? 0) === value)) out[i] = value ? CYAN : DARK
-    })
+    const far = 2*width
+    for (let row = far; row < out.length - far; row += width)
+      for (let i = row + 2; i < row + width - 2; i++) {
+        const value = mask[i]
+        if (mask[i - 2] !== value || mask[i + 2] !== value || mask[i - far] !== value ||
+            mask[i + far] !== value) out[i] = value ? CYAN : DARK
+      }
   },
 }
+
+const over = document.createElement('canvas').getContext('2d', {willReadFrequently: true})
 
 function draw() {
   const {picture, map} = current
   const {width, height} = picture
   const mask = maskOf(current)
-  const image = new ImageData(width, height)
+  const image = over.createImageData(width, height)
   layers[mode()](new Int32Array(image.data.buffer), mask, map, width)
-
-  const over = Object.assign(document.createElement('canvas'), {width, height})
-  over.getContext('2d').putImageData(image, 0, 0)
-  if ($('view').width !== width || $('view').height !== height)
-    Object.assign($('view'), {width, height})
+  for (const canvas of [over.canvas, $('view')])
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
+  over.putImageData(image, 0, 0)
   const context = $('view').getContext('2d')
   context.drawImage(picture, 0, 0)
-  context.drawImage(over, 0, 0)
+  context.drawImage(over.canvas, 0, 0)
   tell(measure(current, mask))
 }
 
@@ -212,20 +220,23 @@ function draw() {
 
 function measure({width, height, picture, probs}, mask) {
   let [left, top, right, bottom, area] = [Infinity, Infinity, -1, -1, 0]
-  mask.forEach((value, i) => {
-    if (!value) return
-    const [x, y] = [i % picture.width, Math.floor(i/picture.width)]
+  for (let y = 0, i = 0; y < picture.height; y++) for (let x = 0; x < picture.width; x++, i++) {
+    if (!mask[i]) continue
     area++
     if (x < left) left = x
     if (x > right) right = x
     if (y < top) top = y
-    if (y > bottom) bottom = y
-  })
-  const inside = probs.filter(p => p > threshold())
+    bottom = y
+  }
+  const level = threshold()
+  let [inside, sum, between] = [0, 0, 0]
+  for (const p of probs) {
+    if (p > level) { inside++; sum += p }
+    if (p > .1 && p < .9) between++
+  }
   const [across, down] = [width/picture.width, height/picture.height]
   return {
-    share: area/mask.length, sure: inside.reduce((sum, p) => sum + p, 0)/inside.length,
-    undecided: probs.filter(p => p > .1 && p < .9).length/probs.length,
+    share: area/mask.length, sure: sum/inside, undecided: between/probs.length,
     left: Math.round(left*across), top: Math.round(top*down),
     right: Math.round((right + 1)*across), bottom: Math.round((bottom + 1)*down)}
 }

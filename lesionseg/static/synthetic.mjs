@@ -69,7 +69,7 @@ export function drawSynthetic(seed, width = 640, height = 480) {
   const brown = [128 + 30*random(), 78 + 20*random(), 56 + 20*random()]
   for (const [share, blur, dark, alpha] of [[1, 5, 1, .85], [.8, 14, .85, .7], [.5, 18, .65, .7]]) {
     context.filter = `blur(${blur}px)`
-    context.fillStyle = `rgb(${brown.map(value => value*dark)} / ${alpha})`
+    context.fillStyle = `rgb(${brown.map(value => value*dark).join(' ')} / ${alpha})`
     trace(context, x + 12*(random() - .5), y + 12*(random() - .5), far, share)
   }
   hairs(context, random, width, height)
