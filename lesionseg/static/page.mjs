@@ -18,7 +18,8 @@ const side = graph.size
 // ---- The worker: one question, one answer
 
 const asked = new Map()
-const worker = new Worker(URL.createObjectURL(new Blob([text('worker')], {type: 'text/javascript'})))
+const script = new Blob([text('worker')], {type: 'text/javascript'})
+const worker = new Worker(URL.createObjectURL(script))
 
 function ask(task, message, transfer = []) {
   const id = asked.size ? Math.max(...asked.keys()) + 1 : 1
@@ -26,6 +27,7 @@ function ask(task, message, transfer = []) {
   return new Promise((resolve, reject) => asked.set(id, {resolve, reject}))
 }
 
+worker.onerror = event => complain(`The model stopped (${event.message}): load the page anew.`)
 worker.onmessage = ({data: {id, error, ...answer}}) => {
   const {resolve, reject} = asked.get(id)
   asked.delete(id)
@@ -38,13 +40,14 @@ worker.onmessage = ({data: {id, error, ...answer}}) => {
 const photos = [] // {file, name, tta, probs, width, height, values: the mask if it was corrected}
 let current = null, editor = null, drawn = 0
 
+function made(kind, properties) { return Object.assign(document.createElement(kind), properties) }
+
 function say(words) { $('said').textContent = words }
 
 function complain(words) {
-  const note = document.createElement('p')
-  const close = Object.assign(document.createElement('button'), {type: 'button', textContent: 'Close'})
+  const note = made('p', {role: 'alert'})
+  const close = made('button', {type: 'button', textContent: 'Close'})
   close.onclick = () => note.remove()
-  note.setAttribute('role', 'alert')
   note.append(words, close)
   $('notes').append(note)
 }
@@ -101,6 +104,7 @@ async function segment(photo) {
   })
   if (!photo.thumb) photo.thumb = scaled(bitmap, 200)
   Object.assign(photo, await ask('segment', {bitmap, tta}, [bitmap]), {tta, map: null})
+  photo.undecided = photo.probs.filter(p => p > .1 && p < .9).length/photo.probs.length
   if (!photos.includes(photo)) return // removed meanwhile
   if (!current || current === photo) await show(photo)
   arrange()
@@ -130,7 +134,7 @@ function scaled(image, long = LONG) {
   const scale = long/Math.max(image.width, image.height)
   const [width, height] = [image.width, image.height].map(length =>
     Math.max(1, Math.round(length*scale)))
-  const canvas = Object.assign(document.createElement('canvas'), {width, height})
+  const canvas = made('canvas', {width, height})
   const context = canvas.getContext('2d')
   context.imageSmoothingQuality = 'high'
   context.drawImage(image, 0, 0, width, height)
@@ -189,11 +193,12 @@ const layers = {
     for (let i = 0; i < out.length; i++) out[i] = HEAT[Math.round(255*map[i])]
   },
   outline(out, mask, map, width) { // cyan inside, dark outside, so that it shows on every skin
-    const far = 2*width
+    const thick = Math.max(2, Math.round(1.7*width/($('view').clientWidth || width)))
+    const far = thick*width
     for (let row = far; row < out.length - far; row += width)
-      for (let i = row + 2; i < row + width - 2; i++) {
+      for (let i = row + thick; i < row + width - thick; i++) {
         const value = mask[i]
-        if (mask[i - 2] !== value || mask[i + 2] !== value || mask[i - far] !== value ||
+        if (mask[i - thick] !== value || mask[i + thick] !== value || mask[i - far] !== value ||
             mask[i + far] !== value) out[i] = value ? CYAN : DARK
       }
   },
@@ -205,10 +210,10 @@ function draw() {
   const {picture, map} = current
   const {width, height} = picture
   const mask = maskOf(current)
-  const image = over.createImageData(width, height)
-  layers[mode()](new Int32Array(image.data.buffer), mask, map, width)
   for (const canvas of [over.canvas, $('view')])
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height})
+  const image = over.createImageData(width, height)
+  layers[mode()](new Int32Array(image.data.buffer), mask, map, width)
   over.putImageData(image, 0, 0)
   const context = $('view').getContext('2d')
   context.drawImage(picture, 0, 0)
@@ -218,7 +223,7 @@ function draw() {
 
 // ---- Numbers
 
-function measure({width, height, picture, probs}, mask) {
+function measure({width, height, picture, probs, undecided}, mask) {
   let [left, top, right, bottom, area] = [Infinity, Infinity, -1, -1, 0]
   for (let y = 0, i = 0; y < picture.height; y++) for (let x = 0; x < picture.width; x++, i++) {
     if (!mask[i]) continue
@@ -228,15 +233,10 @@ function measure({width, height, picture, probs}, mask) {
     if (y < top) top = y
     bottom = y
   }
-  const level = threshold()
-  let [inside, sum, between] = [0, 0, 0]
-  for (const p of probs) {
-    if (p > level) { inside++; sum += p }
-    if (p > .1 && p < .9) between++
-  }
+  const inside = probs.filter(p => p > threshold())
   const [across, down] = [width/picture.width, height/picture.height]
   return {
-    share: area/mask.length, sure: sum/inside, undecided: between/probs.length,
+    share: area/mask.length, undecided, sure: inside.reduce((sum, p) => sum + p, 0)/inside.length,
     left: Math.round(left*across), top: Math.round(top*down),
     right: Math.round((right + 1)*across), bottom: Math.round((bottom + 1)*down)}
 }
@@ -245,22 +245,24 @@ const percent = share => `${(100*share).toFixed(1)} %`
 
 function tell({share, sure, undecided, left, top, right, bottom}) {
   $('level').textContent = threshold().toFixed(2)
-  $('area').textContent = share ? `${percent(share)} of the image` : 'nothing found'
-  $('box').textContent = share ? `${right - left} × ${bottom - top} px at ${left}, ${top}` : '–'
-  $('sure').textContent = current.values ? 'corrected by hand' : share ? percent(sure) : '–'
-  $('undecided').textContent = `${percent(undecided)} of the image`
-  $('view').setAttribute('aria-label', `${current.name}: the lesion is ${$('area').textContent}, ` +
-    `box ${$('box').textContent}, how sure: ${$('sure').textContent}`)
+  $('area').textContent = share ? percent(share) : 'nothing'
+  $('box').textContent = share ? `${right - left} × ${bottom - top} px` : '–'
+  $('corner').textContent = share ? `x ${left}, y ${top}` : '–'
+  $('sure').textContent = current.values ? 'by hand' : share ? percent(sure) : '–'
+  $('undecided').textContent = percent(undecided)
+  $('view').setAttribute('aria-label', `${current.name} with its ${mode()}: ` + (share ?
+    `the lesion is ${percent(share)} of the image, ${$('box').textContent}` : 'no lesion found'))
 }
 
 // ---- Everything around the photograph
 
 function tile(photo) {
   const item = document.createElement('li')
-  const button = Object.assign(document.createElement('button'), {type: 'button', title: photo.name})
-  const words = [photo.name, photo.values ? 'corrected' : photo.probs ? 'done' : 'waits …']
-  button.append(photo.thumb ?? document.createElement('canvas'),
-                ...words.map(word => Object.assign(document.createElement('span'), {textContent: word})))
+  const button = made('button', {type: 'button', title: photo.name})
+  const words = [photo.name, photo.values ? 'corrected' : photo.probs ?
+    `${percent(photo.undecided)} undecided` : 'waits …']
+  button.append(photo.thumb ?? made('canvas', {}),
+                ...words.map(textContent => made('span', {textContent})))
   button.setAttribute('aria-current', photo === current)
   button.disabled = !photo.probs
   button.onclick = () => show(photo)
@@ -278,7 +280,7 @@ function arrange() {
   $('work').hidden = !photos.length
   $('start').hidden = photos.length > 0
   const held = document.activeElement?.closest('#film') ? current : null
-  $('film').replaceChildren(...photos.map(tile), moreTile())
+  $('film').replaceChildren(moreTile(), ...photos.map(tile))
   const active = $('film').querySelector('[aria-current=true]')
   if (held) active?.focus()
   active?.scrollIntoView({block: 'nearest', inline: 'nearest'})
@@ -317,7 +319,7 @@ function edit() {
     },
     right: close, save: download,
     ...photos.length > 1 && {previous: () => step(-1), next: () => step(1)}})
-  document.querySelector('.frame').hidden = true
+  $('work').className = 'editing'
   $('editor').hidden = false
   $('editor').querySelector('canvas').focus()
   arrange()
@@ -328,7 +330,7 @@ function close() {
   editor = null
   $('editor').hidden = true
   $('editor').replaceChildren()
-  document.querySelector('.frame').hidden = false
+  $('work').className = ''
   arrange()
   draw()
 }
@@ -343,9 +345,7 @@ function restore() {
 // ---- Files to take away
 
 function give(bytes, name, type) {
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(new Blob([bytes], {type}))
-  link.download = name
+  const link = made('a', {href: URL.createObjectURL(new Blob([bytes], {type})), download: name})
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
 }
@@ -353,7 +353,8 @@ function give(bytes, name, type) {
 async function fileOf(photo) { // its mask at its own size
   const {width, height, values, probs} = photo
   const scale = LONG/Math.max(width, height)
-  const from = values ? [width, height].map(length => Math.max(1, Math.round(length*scale))) : [side, side]
+  const shown = [width, height].map(length => Math.max(1, Math.round(length*scale)))
+  const from = values ? shown : [side, side]
   const {bytes} = await ask('mask', {
     values: values ?? probs, from, width, height, threshold: values ? .5 : threshold()})
   return bytes
@@ -392,6 +393,7 @@ $('files').onchange = () => {
 }
 
 $('threshold').oninput = draw
+window.onresize = () => { if (current?.map && !editor) draw() }
 $('tta').onchange = work
 $('modes').onchange = () => {
   $('ramp').hidden = mode() !== 'probability'
@@ -406,7 +408,9 @@ document.addEventListener('dragover', event => {
   event.preventDefault()
   $('drop').hidden = false
 })
-document.addEventListener('dragleave', event => { if (!event.relatedTarget) $('drop').hidden = true })
+document.addEventListener('dragleave', event => {
+  if (!event.relatedTarget) $('drop').hidden = true
+})
 document.addEventListener('drop', event => {
   event.preventDefault()
   $('drop').hidden = true
@@ -415,7 +419,8 @@ document.addEventListener('drop', event => {
 
 document.addEventListener('keydown', event => {
   if (event.key === 'Escape') return close()
-  if (event.target.closest('input, #editor') || event.ctrlKey || event.metaKey || event.altKey) return
+  const busy = event.target.closest('input, #editor')
+  if (busy || event.ctrlKey || event.metaKey || event.altKey) return
   const modes = document.querySelectorAll('[name=mode]')
   if (event.key === 'ArrowRight') step(1)
   else if (event.key === 'ArrowLeft') step(-1)
@@ -425,5 +430,4 @@ document.addEventListener('keydown', event => {
 
 ask('load', {graph, weights: text('weights')}).then(
   () => { if (!working) say('The model is ready.') },
-  error => complain(`The model cannot be loaded (${error.message}): open this page in a newer browser.`))
-document.documentElement.dataset.ready = 'true'
+  error => complain(`The model cannot be used (${error.message}): try a newer browser.`))
