@@ -9,7 +9,7 @@ __all__ = ['round_weights', 'pack_network', 'read_card', 'export_page']
 import base64, hashlib, importlib.resources, re
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
+import pandas as pd, torch
 
 from .core import atomic_write
 from .inference import fuse_conv_bn, predict, record
@@ -33,7 +33,7 @@ def pack_network(model: LesionSegmenter) -> tuple[dict, bytes]: # The graph; all
     "Write a network as steps and one row of bytes: 16 bits where they are enough, 32 elsewhere."
     steps, constants = record(model)
     last = {name: i for i, (_, inputs, *_) in enumerate(steps) for name in inputs}
-    free = [[name for name, i in last.items() if i == step] for step in range(len(steps))]
+    steps = [[*step, [name for name in last if last[name] == i]] for i, step in enumerate(steps)]
 
     table, weights = [], bytearray()
     for name, tensor in constants.items():
@@ -41,7 +41,6 @@ def pack_network(model: LesionSegmenter) -> tuple[dict, bytes]: # The graph; all
         content = tensor.numpy().astype({'half': '<f2', 'float': '<f4'}[kind]).tobytes()
         table.append([name, [*tensor.shape], kind, len(weights), len(content)])
         weights += content
-    steps = [[*step, names] for step, names in zip(steps, free)]
     return {'steps': steps, 'constants': table, 'size': model.size}, bytes(weights)
 
 # %% ../nbs/lib/page.ipynb #a1f0c031
@@ -50,30 +49,27 @@ def read_card(
 ) -> dict[str, str]: # Title and text, 'Model' first
     "Say in short what a model is, from the files that lie beside its weights."
     path = _HOME/'weights' if source == PACKAGED else Path(source)
-    folder = path if path.is_dir() else path.parent
-    name = path.stem if path.is_file() else Path(source).resolve().name
-    card, scores = folder/'README.md', folder/'scores.csv'
+    folder = path.parent if path.is_file() else path
+    card = {'Model': folder.resolve().name if path.stem == 'model' or path == folder else path.stem}
     if (folder/'config.json').is_file():
         run = Run(folder)
         data = run.config['data']
-        found = {'Trained on': f"{data['name']}, {data['train']['images']} images",
-                 'Strategy': f'{run.name}, seed {run.seed}'}
-        if not run.finished or run.scores.empty: return {'Model': name, **found}
-        return {'Model': name, **found, 'Scores': f'mean IoU {run.scores.iou.mean():.3f} on '
-                f"{len(run.scores)} test images at {data['size']} pixels"}
-
-    text = card.read_text('utf-8') if card.is_file() else ''
-    data = re.search(r'^## Data\n+(.+?)\n(Fingerprint|\n)', text, re.M | re.S)
-    if not (data and scores.is_file()): return {'Model': name}
-    row = pd.read_csv(scores, index_col=['predicted', 'metric']).loc['one pass'].iloc[0]
-    return {'Model': re.search('^# (.+)', text, re.M)[1],
-            'Trained on': ' '.join(data[1].replace('\\', '').split()),
-            'Scores': f"mean IoU {row['mean']:.3f} on {row.images:.0f} test images "
-                      f'(95 % interval {row.low:.3f} to {row.high:.3f})'}
+        card['Trained on'] = f"{data['name']}: {data['train']['images']} images to learn from"
+        card['Strategy'] = f'{run.name}, {run.train_config.epochs} epochs, seed {run.seed}'
+        iou = run.scores.iou if run.finished else []
+        if len(iou): card['Scores'] = f'mean IoU {iou.mean():.3f} on {len(iou)} test images'
+    elif (folder/'README.md').is_file() and (folder/'scores.csv').is_file():
+        text = (folder/'README.md').read_text('utf-8').replace('\\', '')
+        row = pd.read_csv(folder/'scores.csv').iloc[0]
+        card['Model'] = re.search('^# (.+)', text, re.M)[1] # type: ignore (all cards have it)
+        card['Trained on'] = re.search(r'\n## Data\n\n(.+?)\nFinger', text, re.S)[1] # type: ignore
+        card['Scores'] = (f"mean IoU {row['mean']:.3f} on {row.images} test images "
+                          f'(95 % interval {row.low:.3f} to {row.high:.3f})')
+    return card
 
 # %% ../nbs/lib/page.ipynb #a1f0c041
 _PAGE = 'pixels.mjs', 'synthetic.mjs', 'editor.mjs', 'page.mjs' # What runs in the page …
-_WORKER = 'network.mjs', 'pixels.mjs', 'worker.mjs' # … and beside it, so that the page stays alive
+_WORKER = 'network.mjs', 'pixels.mjs', 'worker.mjs' # … and beside it, so that it stays alive
 _STYLE = 'editor.css', 'page.css'
 
 def _joined(names):

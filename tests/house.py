@@ -12,9 +12,9 @@ MODULE = ROOT/'lesionseg'
 MOST = { # Lines that a room may have: what it has, so that it does not grow unnoticed
     'core': 70, 'files data': 560, 'transforms': 62, 'metrics': 156, 'model': 170, 'weights': 140,
     'inference': 300, 'masks': 325, 'training': 222, 'runs': 306, 'comparison': 248, 'plots': 355,
-    'report release': 320, 'widgets': 325, 'synthetic': 430, 'download': 130, 'cli': 460,
-    'exercises': 100, '__init__ all': 66}
-ALL_LINES = 4720 # 7,036 in 0.2.0; the aim is 4,300
+    'report release': 320, 'page': 100, 'widgets': 325, 'synthetic': 430, 'download': 130,
+    'cli': 463, 'exercises': 100, '__init__ all': 67}
+ALL_LINES = 4830 # 7,036 in 0.2.0; the aim is 4,300
 READERS = { # Exports that no other file names: readers and their own code use them
     'files.Pair', 'files.DatasetFiles', 'model.STEM', 'model.decoder_block',
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
@@ -23,7 +23,7 @@ READERS = { # Exports that no other file names: readers and their own code use t
     'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
     'masks.find_images', 'release.score_model', 'widgets.TrainingView'}
 ORDER = '''core files data metrics model transforms weights inference training runs comparison plots
-    synthetic download masks report release widgets exercises cli'''.split() # Who may import whom
+    synthetic download masks report page release widgets exercises cli'''.split() # Imports go back
 
 
 def source(room):

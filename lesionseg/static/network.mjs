@@ -1,13 +1,12 @@
 // The whole network once more, by hand: images in, logits out, in plain JavaScript.
 //
 // A graph has steps [kind, what it takes, what it gives, options, what nobody needs any more], as
-// `pack_network` writes them; BatchNorm is merged into the convolutions. A value is {data, c, h, w}:
-// the rows of a plane, planes one behind the other, as PyTorch keeps them, of one image.
+// `pack_network` writes them; BatchNorm is merged into the convolutions. A value, {data, c, h, w},
+// has the rows of a plane, planes one behind the other, as PyTorch keeps them, of one image.
 
 // Half precision: 1 bit sign, 5 bits exponent, 10 bits fraction.
 function fromHalf(bits) {
-  const exponent = bits >> 10 & 31
-  const fraction = (bits & 1023)/1024
+  const exponent = bits >> 10 & 31, fraction = (bits & 1023)/1024
   const size = exponent ? 2**(exponent - 15)*(1 + fraction) : 2**-14*fraction
   return bits >> 15 ? -size : size
 }
@@ -26,17 +25,10 @@ export function constantsOf(graph, bytes) {
 // columns at a time, so that each number that is fetched is used four times.
 function product(A, B, m, k, n) {
   const C = new Float32Array(m*n)
-  const wide = n - n % 4
-  for (let i = 0; i < m; i += 4) {
-    const rows = Math.min(4, m - i)
-    for (let j = 0; rows === 4 && j < wide; j += 4) block(A, B, C, i, j, k, n)
-    for (let row = i; row < i + rows; row++)
-      for (let j = rows === 4 ? wide : 0; j < n; j++) {
-        let sum = 0
-        for (let p = 0; p < k; p++) sum += A[row*k + p]*B[p*n + j]
-        C[row*n + j] = sum
-      }
-  }
+  const high = m - m % 4, wide = n - n % 4
+  for (let i = 0; i < high; i += 4) for (let j = 0; j < wide; j += 4) block(A, B, C, i, j, k, n)
+  for (let i = 0; i < m; i++) for (let j = i < high ? wide : 0; j < n; j++)
+    for (let p = 0; p < k; p++) C[i*n + j] += A[i*k + p]*B[p*n + j]
   return C
 }
 
@@ -59,9 +51,8 @@ function block(A, B, C, i, j, k, n) {
   C[at] = u; C[at + 1] = v; C[at + 2] = w; C[at + 3] = x
 }
 
-// For each place of a kernel the rows of the small plane that meet the large one, as visit(place in
-// the kernel, index in the small plane, index in the large one, how many); there they are `stride`
-// apart.
+// For each place of a kernel the rows of the small plane that meet the large one, where they lie
+// `stride` apart: visit(place in the kernel, index in the small, index in the large, how many).
 function meet(small, large, {k, stride, pad}, visit) {
   for (let y = 0; y < k; y++) for (let x = 0; x < k; x++) {
     const first = Math.max(0, Math.ceil((pad - x)/stride))
@@ -69,8 +60,8 @@ function meet(small, large, {k, stride, pad}, visit) {
     for (let row = 0; row < small.h; row++) {
       const down = row*stride + y - pad
       if (down < 0 || down >= large.h) continue
-      const across = first*stride + x - pad
-      visit(y*k + x, row*small.w + first, down*large.w + across, last - first + 1)
+      const to = down*large.w + first*stride + x - pad
+      visit(y*k + x, row*small.w + first, to, last - first + 1)
     }
   }
 }
@@ -80,8 +71,7 @@ function addBias(data, bias, area) {
   return data
 }
 
-const shapeOf = (weight, options) => ({
-  k: weight.shape[2], stride: options.strides[0], pad: options.pads[0]})
+const shapeOf = ({shape}, {strides, pads}) => ({k: shape[2], stride: strides[0], pad: pads[0]})
 
 // Convolution: every patch becomes a column, then one product. With as many groups as channels
 // (depthwise) each plane meets its own kernel.
@@ -129,11 +119,9 @@ function convTransposed([x, weight, bias], options) {
 }
 
 // Number by number; a constant with one number a channel serves its whole plane.
-function each(f) {
-  return ([a, b]) => {
-    const step = b.data.length === a.data.length ? 1 : a.h*a.w
-    return {...a, data: a.data.map((value, i) => f(value, b.data[step === 1 ? i : i/step | 0]))}
-  }
+const each = f => ([a, b]) => {
+  const step = a.data.length/b.data.length
+  return {...a, data: a.data.map((value, i) => f(value, b.data[i/step | 0]))}
 }
 
 const KINDS = {
