@@ -1,7 +1,7 @@
 // The whole network once more, by hand: images in, logits out, in plain JavaScript.
 //
 // A graph has steps [kind, what it takes, what it gives, options, what nobody needs any more], as
-// `pack_network` writes them; BatchNorm is merged into the convolutions. A value, {data, c, h, w},
+// `_packed` writes them; BatchNorm is merged into the convolutions. A value, {data, c, h, w},
 // has the rows of a plane, planes one behind the other, as PyTorch keeps them, of one image.
 
 // Half precision: 1 bit sign, 5 bits exponent, 10 bits fraction.
