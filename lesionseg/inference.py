@@ -213,7 +213,8 @@ def prepare_image(
 
     image = ImageOps.exif_transpose(image).convert('RGB')
     small = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3)
-    return torch.tensor(np.array(small)).permute(2, 0, 1)[None].float()/255, image.size[::-1]
+    pixels = torch.tensor(np.array(small)).permute(2, 0, 1)[None].float()/255
+    return pixels, (image.height, image.width)
 
 # %% ../nbs/lib/inference.ipynb #5d6b314d
 @cache

@@ -56,7 +56,7 @@ def read_card(
         data = run.config['data']
         card['Trained on'] = f"{data['name']}: {data['train']['images']} images to learn from"
         card['Strategy'] = f'{run.name}, {run.train_config.epochs} epochs, seed {run.seed}'
-        iou = run.scores.iou if run.finished else []
+        iou = run.scores.iou if run.finished else pd.Series()
         if len(iou): card['Scores'] = f'mean IoU {iou.mean():.3f} on {len(iou)} test images'
     elif (folder/'README.md').is_file() and (folder/'scores.csv').is_file():
         text = (folder/'README.md').read_text('utf-8').replace('\\', '')

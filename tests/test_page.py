@@ -164,10 +164,10 @@ def test_any_model_at_any_side(browser, photos, tmp_path):
 
 
 TIMES = '''() => [...Array(40).keys()].map(i => {
-    const slider = document.getElementById('threshold'), start = performance.now()
-    slider.value = .1 + i/50
-    slider.dispatchEvent(new Event('input'))
-    return [performance.now() - start, parseFloat(document.getElementById('area').textContent)] })'''
+    const start = performance.now()
+    threshold.value = .1 + i/50
+    threshold.dispatchEvent(new Event('input'))
+    return [performance.now() - start, parseFloat(area.textContent)] })'''
 
 
 @in_chromium
@@ -286,7 +286,8 @@ class Firefox:
         (home/'user.js').write_text(f'user_pref("marionette.port", {port});')
         self.process = subprocess.Popen(
             [FIREFOX, '--headless', '--marionette', '--no-remote', '--profile', home],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {'HOME': str(home)})
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=os.environ | {'HOME': str(home)})
         for _ in range(300):
             try: self.stream = socket.create_connection(('127.0.0.1', port)).makefile('rwb')
             except OSError: time.sleep(.1)
@@ -308,8 +309,8 @@ class Firefox:
 
     def run(self, script, *args):
         "Run the body of an async function in the page."
-        script = f'const [...args] = arguments, done = args.pop(); (async () => {{ {script} }})()' \
-                 '.then(done, error => done(`${error}`))'
+        script = f'const args = [...arguments], done = args.pop(); (async () => {{ {script} }})()'
+        script += '.then(done, error => done(`${error}`))'
         return self.call('WebDriver:ExecuteAsyncScript', script=script, args=list(args),
                          sandbox=None, scriptTimeout=60_000)['value']
 
