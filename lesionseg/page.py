@@ -55,7 +55,7 @@ def read_card(
         run = Run(folder)
         data = run.config['data']
         card['Trained on'] = f"{data['name']}: {data['train']['images']} images to learn from"
-        card['Strategy'] = f'{run.name}, {run.train_config.epochs} epochs, seed {run.seed}'
+        card['Strategy'] = f'{run.name}, seed {run.seed}'
         iou = run.scores.iou if run.finished else pd.Series()
         if len(iou): card['Scores'] = f'mean IoU {iou.mean():.3f} on {len(iou)} test images'
     elif (folder/'README.md').is_file() and (folder/'scores.csv').is_file():

@@ -38,7 +38,7 @@ worker.onmessage = ({data: {id, error, ...answer}}) => {
 // ---- What there is, and what is said about it
 
 const photos = [] // {file, name, tta, probs, width, height, values: the mask if it was corrected}
-let current = null, editor = null, drawn = 0
+let current = null, editor = null, habits = {}, drawn = 0
 
 function made(kind, properties) { return Object.assign(document.createElement(kind), properties) }
 
@@ -310,14 +310,14 @@ function edit() {
   const {picture, map} = current
   const {width, height} = picture
   editor = createEditor($('editor'), {
-    image: picture, width, height, values: maskOf(current), threshold: threshold(),
+    ...habits, image: picture, width, height, values: maskOf(current), threshold: threshold(),
     probs: Uint8Array.from(map, p => Math.round(255*p))}, {
     changed(values) {
       current.values = values
       tell(measure(current, values))
       arrange()
     },
-    right: close, save: download,
+    right: close,
     ...photos.length > 1 && {previous: () => step(-1), next: () => step(1)}})
   $('work').className = 'editing'
   $('editor').hidden = false
@@ -327,6 +327,7 @@ function edit() {
 
 function close() {
   if (!editor) return
+  habits = editor.settings // brush and tool, for the next one
   editor = null
   $('editor').hidden = true
   $('editor').replaceChildren()
