@@ -14,6 +14,7 @@ from .plots import *
 from .report import *
 from .synthetic import *
 from .masks import *
+from .page import *
 from .release import *
 from .widgets import *
 from .exercises import *

@@ -63,8 +63,8 @@ def _check(good, sentence):
 # %% ../nbs/lib/cli.ipynb #479c2ec2
 _PACKAGED = 'isic2016'
 _VALIDATE_ON = 'holdout', 'test'
-_ENDINGS = {
-    'evaluate': ('.csv',), 'visualize': ('.png', '.pdf', '.svg'), 'export': ('.onnx',)}
+_ENDINGS = {'evaluate': ('.csv',), 'visualize': ('.png', '.pdf', '.svg'),
+            'export': ('.onnx', '.html')}
 
 def _given(data):
     "Find the folder that was asked for; None: the built-in images."
@@ -471,17 +471,20 @@ def predict(
 @_command
 def export(
     model: Param('A run folder, a .safetensors file, or isic2016: the packaged model', _path),
-    out: _path='model.onnx', # The file to write
+    out: _path='model.onnx', # The file to write: .onnx, or .html for a page that segments images
 ):
-    "Write a model as ONNX: images in [0, 1] go in, probabilities come out."
+    "Write a model for elsewhere: as ONNX, or as a page that segments photographs in a browser."
+    from .page import export_page, read_card
     from .release import export_onnx
-    difference = export_onnx(_load_model(model), out)
+    network = _load_model(model)
+    if out.lower().endswith('.html'): difference = export_page(network, out, read_card(model))
+    else: difference = export_onnx(network, out)
     print(f"{out} is written; its probabilities differ from PyTorch's by at most {difference:.0e}.")
 
 @_command
 def release(
     run: Param('A finished run folder', _path),
-    out: Param('Folder for the weights, README.md and scores.csv', _path, required=True)=None,
+    out: Param('Folder for weights, README.md, scores.csv, page.html', _path, required=True)=None,
     data: _path=None, # Folder of its data set; default $LESIONSEG_DATA, else the built-in images
     name: str=None, # What the model is called; default the name of its data set
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas

@@ -19,6 +19,7 @@ from .data import LesionData
 from .files import native_masks
 from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onnx
 from .model import LesionSegmenter
+from .page import export_page, read_card
 from .report import fill_template
 from .runs import Run
 from .training import MODES
@@ -99,11 +100,11 @@ def _check_pack(run, data, folder):
 def pack(
     run: Run, # Finished
     data: LesionData, # Its test images are scored, at the size of the run
-    folder: str|Path, # Where to write model.safetensors, README.md and scores.csv
+    folder: str|Path, # Where to write model.safetensors, README.md, scores.csv and page.html
     name: str='isic2016', # What the model is called in its card
     allow: str='', # With what the data were read: empty, grey, resize; several with commas
 ) -> pd.DataFrame: # The scores
-    "Pack a run for others: 16-bit weights, their scores, a model card. Raises `LesionsegError`."
+    "Pack a run for others: 16-bit weights, scores, a model card, a page."
     folder = Path(folder)
     _check_pack(run, data, folder)
     save_model(run.model().half(), folder/'model.safetensors')
@@ -113,6 +114,7 @@ def pack(
     card = _card(run, scores, name, allow)
     with atomic_write(folder/'scores.csv') as temporary: scores.round(5).to_csv(temporary)
     with atomic_write(folder/'README.md') as temporary: temporary.write_text(card, encoding='utf-8')
+    export_page(model, folder/'page.html', read_card(folder))
     return scores
 
 # %% ../nbs/lib/release.ipynb #4e2de2f8
