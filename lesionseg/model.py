@@ -50,6 +50,7 @@ BASE = ( # Of each decoder block: channels in, channels out, kernel, stride
     (192, 64, 3, 1), (128, 32, 2, 2), (64, 24, 2, 2),
     (48, 16, 2, 2), (32, 32, 1, 1), (64, 3, 2, 2))
 
+# %% ../nbs/03_model.ipynb #b7d2440e
 class Decoder(nn.Module):
     "Nine decoder blocks and a 1 × 1 head (1,594,314 parameters), joined by nine skips."
     def __init__(self,
