@@ -395,7 +395,7 @@ def _report(runs, data, out, threshold):
     table = write_report(runs, out, data.test, threshold).reset_index()
     table = pd.concat([table, pd.DataFrame([_reference(data)])])
     shown = ['strategy', 'source', 'epochs', 'soft IoU', 'soft Dice', 'IoU', 'Dice']
-    table = table[shown].astype({'epochs': 'Int64'})
+    table = table[shown].assign(epochs=[f'{n:.0f}' if n > 0 else '' for n in table.epochs])
     print(f"\n{table.to_string(index=False, na_rep='', float_format='{:.3f}'.format)}\n")
     print(f"({_PACKAGED} learned from photographs, and was not trained in this run.)\n")
     scores = score_table(runs)

@@ -371,8 +371,8 @@ def _random_looks(rng):
         ink=rng.uniform(0.3, 1)*(rng.random() < 0.05),
         patch=rng.uniform(0.15, 0.35)*(rng.random() < 0.2),
         brightness=rng.normal(0.95, 0.14), cast=rng.normal(0.1, 0.4),
-        vignette=rng.beta(1.2, 3), frame=rng.random()*(rng.random() < 0.16), blur=rng.uniform(0.001, 0.006),
-        noise=rng.uniform(0.002, 0.015))
+        vignette=rng.beta(1.2, 3), frame=rng.random()*(rng.random() < 0.16),
+        blur=rng.uniform(0.001, 0.006), noise=rng.uniform(0.002, 0.015))
 
 def random_scene(rng: np.random.Generator) -> SceneParams:
     "Draw the parameters of one image, within their ranges, so that they resemble ISIC 2016."
