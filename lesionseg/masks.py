@@ -217,7 +217,9 @@ def _encode_mask(mask):
 
 def save_mask(mask: np.ndarray, file: Path, before: bytes):
     "Write a mask of booleans; what is there, unless it is what was there `before`, is set aside."
-    _write(_encode_mask(mask), file, file.is_file() and file.read_bytes() == before)
+    there = file.read_bytes() if file.is_file() else b''
+    content = _encode_mask(mask)
+    if content != there: _write(content, file, there == before)
 
 def _settle(mask, file, sha256, redo_corrected):
     "Write a mask, or return the corrected one that stays. Also its hash, and what is to be said."
