@@ -13,6 +13,7 @@ if _TYPE_CHECKING:
     from .comparison import comparison_table as comparison_table
     from .core import LesionsegError as LesionsegError
     from .data import load_data as load_data
+    from .editor import MaskEditor as MaskEditor, correct as correct
     from .inference import predict as predict, segment as segment
     from .masks import segment_folder as segment_folder
     from .metrics import dice as dice, iou as iou
@@ -26,6 +27,7 @@ if _TYPE_CHECKING:
 
 _FROM = { # the names of the README, each imported when it is first asked for
     'comparison': ['comparison_table'], 'core': ['LesionsegError'], 'data': ['load_data'],
+    'editor': ['MaskEditor', 'correct'],
     'inference': ['predict', 'segment'], 'masks': ['segment_folder'], 'metrics': ['dice', 'iou'],
     'report': ['write_report'], 'runs': ['find_runs', 'train_run'],
     'synthetic': ['synthetic_dataset'], 'weights': ['LesionSegmenter'],

@@ -14,6 +14,8 @@ from .plots import *
 from .report import *
 from .synthetic import *
 from .masks import *
+from .editor import *
+from .convert import *
 from .release import *
 from .widgets import *
 from .exercises import *
