@@ -473,7 +473,7 @@ def convert(
     "Make NAME_segmentation.png of outlines that were drawn in labelme, CVAT or another tool."
     from .convert import convert_masks
     labels = convert_masks(folder, out, label)
-    taken = {name or 'without an inside': number for name, number in labels.items()}
+    taken = {name or 'no outline': number for name, number in labels.items()}
     print(f"Shapes by label: {taken}. The masks are in {out}.")
 
 # %% ../nbs/lib/cli.ipynb #dcfb0893

@@ -8,6 +8,8 @@ __all__ = ['convert_masks']
 # %% ../nbs/lib/convert.ipynb #c0000003
 import base64, io, json
 from collections import Counter
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +28,16 @@ def _fill(points, size):
 
 # %% ../nbs/lib/convert.ipynb #c0000009
 def _draw(shape, size):
-    "Draw a shape of labelme; None if it has no inside."
-    kind, points = shape.get('shape_type') or 'polygon', np.array(shape['points'], float)
-    if kind == 'mask':
-        mask = Image.new('1', size)
-        part = Image.open(io.BytesIO(base64.b64decode(shape['mask']))).convert('1')
-        mask.paste(part, tuple(points[0].round().astype(int).tolist()))
-        return np.array(mask)
-    if kind == 'rectangle': points = [points[0], (points[1, 0], points[0, 1]),
-                                      points[1], (points[0, 0], points[1, 1])]
-    if kind == 'circle':
-        angle = np.linspace(0, 2*np.pi, 90)
-        radius = np.hypot(*(points[1] - points[0]))
-        points = points[0] + radius*np.stack([np.cos(angle), np.sin(angle)], 1)
-    if kind in ('polygon', 'rectangle', 'circle') and len(points) > 2: return _fill(points, size)
+    "Draw a shape of labelme; None if it is no outline."
+    kind, points = shape.get('shape_type') or 'polygon', shape['points']
+    if kind == 'polygon' and len(points) > 2: return _fill(points, size)
+    if kind != 'mask': return None
+    whole = Image.new('1', size)
+    part = Image.open(io.BytesIO(base64.b64decode(shape['mask']))).convert('1')
+    whole.paste(part, tuple(round(number) for number in points[0]))
+    return np.array(whole)
 
-def _stem(name): return Path(str(name).replace('\\', '/')).stem
+def _stem(name): return Path(name.replace('\\', '/')).stem
 
 def _from_labelme(content):
     "Yield name, label and mask of each shape."
@@ -66,7 +62,7 @@ def _from_coco(content):
     "Yield name, label and mask of each annotation."
     images = {image['id']: image for image in content['images']}
     labels = {kind['id']: kind['name'] for kind in content.get('categories', [])}
-    for note in content['annotations']:
+    for note in sorted(content['annotations'], key=lambda note: note['image_id']):
         image, drawn = images[note['image_id']], note['segmentation']
         size = image['width'], image['height']
         masks = [_unpack(drawn)] if isinstance(drawn, dict) else [
@@ -110,20 +106,21 @@ def convert_masks(
     folder: str|Path, # With files of labelme, COCO, YOLO or CVAT, at any depth
     out: str|Path, # Folder for the masks
     label: str='', # Take the shapes of this label; default all
-) -> Counter: # How many shapes of each label were there; '' stands for those without an inside
+) -> Counter: # How many shapes of each label were there; '' stands for boxes and the like
     "Write NAME_segmentation.png for each image that has a shape."
     files = [file for file in sorted(Path(folder).rglob('*')) if file.is_file()]
     photos = {file.stem: file for file in files if file.suffix.lower() in IMAGE_SUFFIXES
               and file.parent.name != 'SegmentationClass'}
-    masks, labels = {}, Counter()
+    labels, written = Counter(), 0
     for file in files:
-        for name, kind, mask in _shapes(file, photos):
-            labels[kind if mask is not None else ''] += 1
-            if mask is None or label not in ('', kind): continue
-            masks[name] = masks.get(name, False) | mask
+        for name, shapes in groupby(_shapes(file, photos), itemgetter(0)):
+            drawn = [(kind, mask) for _, kind, mask in shapes]
+            labels.update(kind if mask is not None else '' for kind, mask in drawn)
+            masks = [mask for kind, mask in drawn if mask is not None and label in ('', kind)]
+            if not masks: continue
+            save_mask(np.any(masks, axis=0), Path(out)/f'{name}_segmentation.png', b'')
+            written += 1
 
-    if not masks:
-        raise LesionsegError(f"{folder} holds no shape{f' called {label}' if label else ''} of "
-                             f"labelme, COCO, YOLO or CVAT; there are {dict(labels) or 'none'}.")
-    for name, mask in masks.items(): save_mask(mask, Path(out)/f'{name}_segmentation.png', b'')
-    return labels
+    if written: return labels
+    raise LesionsegError(f"{folder} holds no shape{f' called {label}' if label else ''} of "
+                         f"labelme, COCO, YOLO or CVAT; there are {dict(labels) or 'none'}.")
