@@ -309,7 +309,7 @@ def evaluate(
     native: bool=False, # Score IoU also at the masks' own resolution? Takes longer
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     out: _path=None, # A .csv file for the scores of each image; default none is written
-    masks: _path=None, # Instead of a model: a folder of masks made elsewhere, as ID_segmentation.png
+    masks: _path=None, # Instead of a model: a folder of masks made elsewhere, ID_segmentation.png
 ):
     "Score a model, or masks, on the test images: mean with 95 % interval, spread, worst, median."
     from .comparison import bootstrap_interval

@@ -34,7 +34,8 @@ def _draw(shape, size):
     if kind != 'mask': return None
     whole = Image.new('1', size)
     part = Image.open(io.BytesIO(base64.b64decode(shape['mask']))).convert('1')
-    whole.paste(part, tuple(round(number) for number in points[0]))
+    x, y = points[0]
+    whole.paste(part, (round(x), round(y)))
     return np.array(whole)
 
 def _stem(name): return Path(name.replace('\\', '/')).stem
@@ -50,7 +51,7 @@ def _unpack(runs):
     "Make a mask of COCO's runs of pixels."
     counts, (height, width) = runs['counts'], runs['size']
     if not isinstance(counts, list):
-        try: from pycocotools import mask
+        try: from pycocotools import mask # type: ignore (an extra, and compiled)
         except ImportError:
             raise LesionsegError("The file holds packed masks of COCO (counts is a text): "
                                  "pip install pycocotools.") from None

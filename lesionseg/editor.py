@@ -6,8 +6,9 @@
 __all__ = ['MaskEditor', 'Corrector', 'correct']
 
 # %% ../nbs/lib/editor.ipynb #ed000003
-import io
+import base64, io
 from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
 
 import anywidget, numpy as np, traitlets
@@ -18,8 +19,8 @@ from .core import LesionsegError, Pixels
 from .files import read_mask
 from .inference import segment
 from .masks import (
-    corrected_ids, find_images, is_sound, locked, read_photo, read_predictions, save_mask,
-    write_predictions)
+    corrected_ids, draw_outline, find_images, is_sound, locked, read_photo, read_predictions,
+    save_mask, write_predictions)
 from .weights import LesionSegmenter
 
 # %% ../nbs/lib/editor.ipynb #ed000006
@@ -38,7 +39,7 @@ def _merged(whole, start, painted):
     return np.where(np.asarray(where) > 0, _resized(painted, size), whole)
 
 # %% ../nbs/lib/editor.ipynb #ed00000c
-_STATIC = Path(__file__).parent/'static' if '__file__' in globals() else Path('../../lesionseg/static')
+_STATIC = Path(str(files('lesionseg')/'static'))
 
 class MaskEditor(anywidget.AnyWidget):
     "Paint on the mask of a photograph; `mask` is what it is now."
@@ -85,9 +86,20 @@ class MaskEditor(anywidget.AnyWidget):
             self.image, self.values, self.probs = jpeg.getvalue(), self.start.tobytes(), small
 
     @property
+    def painted(self): # Booleans, height × width of `image`
+        return np.frombuffer(self.values, bool).reshape(self.start.shape)
+
+    @property
     def mask(self) -> np.ndarray: # Booleans, height × width of the photograph
-        painted = np.frombuffer(self.values, bool).reshape(self.start.shape)
-        return _merged(self.whole, self.start, painted)
+        return _merged(self.whole, self.start, self.painted)
+
+    def _repr_mimebundle_(self, **kwargs): # with a still, for where no kernel runs
+        jpeg = draw_outline(np.asarray(Image.open(io.BytesIO(self.image))), self.painted, 400)
+        still = io.BytesIO()
+        Image.open(io.BytesIO(jpeg)).save(still, 'PNG')
+        live, more = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return live | {'text/plain': type(self).__name__,
+                       'image/png': base64.b64encode(still.getvalue()).decode()}, more
 
 # %% ../nbs/lib/editor.ipynb #ed000011
 class _Folder:
@@ -97,10 +109,11 @@ class _Folder:
         rows = read_predictions(self.table)
         known = {row['path']: id for id, row in rows.items() if not row['error']}
         failed = {row['path'] for row in rows.values()} - known.keys()
-        paths = {known.get(str(path), path.stem): path
+        paths = {str(known.get(str(path), path.stem)): path
                  for path in images if str(path) not in failed}
         sure = {id: row['mean_probability'] for id, row in rows.items() if row['lesion_share'] > 0}
-        self.paths = dict(sorted(paths.items(), key=lambda item: (sure.get(item[0], 0), item[0])))
+        order = sorted(paths, key=lambda id: (sure.get(id, 0), id))
+        self.paths = {id: paths[id] for id in order}
         self.before = {} # What the files held that were read
         seen = corrected_ids(masks)
         if seen is None: seen = {id for id in self.paths if is_sound(self.file(id))}
@@ -151,7 +164,7 @@ class Corrector(MaskEditor):
         self._tell()
 
     def _tell(self, more=''):
-        seen, share = self.folder.seen, np.frombuffer(self.values, bool).mean()
+        seen, share = self.folder.seen, self.painted.mean()
         self.said = (f"{self.place + 1} of {len(self.ids)}: {self.id}, {share:.1%} lesion"
                      f"{', looked at' if self.id in seen else ''}; {len(seen)} done. {more}")
 
@@ -164,7 +177,7 @@ class Corrector(MaskEditor):
                 if new or self.values != self.saved: self.folder.save(self.id, self.mask)
                 self.saved = self.values
                 if deed == 'right': step = int(self.folder.confirm(self.id))
-                else: step = {'next': 1, 'previous': -1}.get(deed, 0)
+                else: step = {'next': 1, 'previous': -1}.get(str(deed), 0)
                 if 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
                 else: self._tell('There is no other.' if step else 'Saved.')
             except (LesionsegError, OSError) as error: self.said = str(error)

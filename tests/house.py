@@ -24,7 +24,8 @@ READERS = { # Exports that no other file names: readers and their own code use t
     'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
     'masks.find_images', 'release.score_model', 'widgets.TrainingView'}
 ORDER = '''core files data metrics model transforms weights inference training runs comparison plots
-    synthetic download masks editor convert report release widgets exercises cli'''.split() # Who may import whom
+    synthetic download masks editor convert report release widgets exercises
+    cli'''.split() # Who may import whom
 
 
 def source(room):

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(BROWSER is None,
 NUMBER = 4
 CELLS = '''from lesionseg.editor import correct
 walk = correct({photos!r}, {masks!r})
-walk''', 'import time\ntime.sleep(5)'
+walk''', '''import os, time
+while not os.path.exists({masks!r} + '/go'): time.sleep(.1)'''
 DRAWN = '''() => document.querySelector('.mask-editor canvas').toDataURL()'''
 
 
@@ -147,6 +148,7 @@ def test_paint_undo_keys_reload(walk, tmp_path):
     assert walk.page.evaluate(DRAWN) != before
     assert walk.page.evaluate(f'() => {KERNEL}.status') == 'busy'
     walk.canvas.press('s')
+    (walk.masks/'go').touch()
     walk.wait_for('Saved.')
     assert walk.mask(fourth)[len(walk.mask(fourth))//2].mean() > .25
 

@@ -9,7 +9,8 @@ const BAR = `
   <div class="tools" role="toolbar" aria-label="Painting">
     <button data-tool="brush" aria-keyshortcuts="b">Brush <kbd>b</kbd></button>
     <button data-tool="eraser" aria-keyshortcuts="e">Eraser <kbd>e</kbd></button>
-    <button data-tool="fill" aria-keyshortcuts="f" title="Fill an outline">Fill <kbd>f</kbd></button>
+    <button data-tool="fill" aria-keyshortcuts="f" title="Fill an outline">
+      Fill <kbd>f</kbd></button>
     <button data-do="undo" aria-keyshortcuts="Control+Z">Undo <kbd>Ctrl+Z</kbd></button>
     <button data-do="redo" aria-keyshortcuts="Control+Y">Redo <kbd>Ctrl+Y</kbd></button>
     <label>size <input data-set="brush" type="range" min="2" max="120"></label>
