@@ -286,7 +286,7 @@ def _score_masks(masks, root, allow):
     files = {mask_id(file.stem): file for file in sorted(files, key=lambda file: len(file.stem))}
     there = [id for id in ids if id in files]
     _check(there, f"{masks} has no mask called {ids[0]}_segmentation.png or the like.")
-    print(f"{len(there)} of {len(ids)} {part} images of {root} have a mask in {masks}.")
+    print(f"{len(there)} of {len(ids)} {part} images have a mask in {masks}.")
 
     tables = []
     for id, true in zip(there, native_masks(root, there, part, allow)):

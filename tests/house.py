@@ -11,9 +11,9 @@ ROOT = Path(__file__).parent.parent
 MODULE = ROOT/'lesionseg'
 MOST = { # Lines that a room may have: what it has, so that it does not grow unnoticed
     'core': 70, 'files data': 560, 'transforms': 62, 'metrics': 156, 'model': 170, 'weights': 140,
-    'inference': 300, 'masks': 400, 'editor': 190, 'convert': 130,
+    'inference': 300, 'masks': 395, 'editor': 198, 'convert': 127,
     'training': 222, 'runs': 306, 'comparison': 248, 'plots': 355,
-    'report release': 320, 'widgets': 325, 'synthetic': 430, 'download': 130, 'cli': 460,
+    'report release': 320, 'widgets': 325, 'synthetic': 430, 'download': 130, 'cli': 505,
     'exercises': 100, '__init__ all': 66}
 ALL_LINES = 4720 # 7,036 in 0.2.0; the aim is 4,300
 READERS = { # Exports that no other file names: readers and their own code use them
@@ -22,7 +22,8 @@ READERS = { # Exports that no other file names: readers and their own code use t
     'weights.ARCHITECTURE', 'weights.read_weights', 'inference.OnnxSegmenter', 'training.LOSSES',
     'training.SCHEDULES', 'training.batch_metrics', 'training.lr_lambda', 'runs.ALL_WEIGHTS',
     'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
-    'masks.find_images', 'release.score_model', 'widgets.TrainingView'}
+    'masks.find_images', 'editor.Corrector', 'release.score_model',
+    'widgets.TrainingView'}
 ORDER = '''core files data metrics model transforms weights inference training runs comparison plots
     synthetic download masks editor convert report release widgets exercises
     cli'''.split() # Who may import whom
