@@ -20,7 +20,7 @@ def long_description():
 
 
 extras = {name: cfg[f"{name}_requirements"].split()
-          for name in ("notebooks", "onnx", "dev", "docs", "benchmark")}
+          for name in ("notebooks", "onnx", "heic", "dev", "docs", "benchmark")}
 extras["dev"] += extras["notebooks"] + extras["onnx"]  # `[dev]` alone runs all notebooks and tests
 
 pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)]

@@ -22,7 +22,7 @@ ini = ConfigParser(delimiters=['='])
 ini.read(root/'settings.ini')
 settings = ini['DEFAULT']
 MODULES = '''core files data transforms metrics model weights inference training runs comparison
-    plots report synthetic download masks release widgets exercises cli'''.split()
+    plots report synthetic download masks editor convert release widgets exercises cli'''.split()
 
 
 def clean(nb):

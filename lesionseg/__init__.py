@@ -13,6 +13,7 @@ if _TYPE_CHECKING: from .all import *
 
 _FROM = { # the names of the README, each imported when it is first asked for
     'comparison': ['comparison_table'], 'core': ['LesionsegError'], 'data': ['load_data'],
+    'editor': ['MaskEditor', 'correct'],
     'inference': ['predict', 'segment'], 'masks': ['segment_folder'], 'metrics': ['dice', 'iou'],
     'report': ['write_report'], 'runs': ['find_runs', 'train_run'],
     'synthetic': ['synthetic_dataset'], 'weights': ['LesionSegmenter'],

@@ -15,6 +15,8 @@ from .report import *
 from .synthetic import *
 from .masks import *
 from .page import *
+from .editor import *
+from .convert import *
 from .release import *
 from .widgets import *
 from .exercises import *

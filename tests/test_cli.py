@@ -6,7 +6,7 @@ from PIL import Image
 
 from conftest import shell, start, train
 
-COMMANDS = 'download train evaluate visualize compare predict export release'.split()
+COMMANDS = 'download train evaluate visualize compare predict convert export release'.split()
 
 
 @pytest.mark.parametrize('command', COMMANDS)
