@@ -284,3 +284,16 @@ def test_results_are_shown_as_they_are(name, monkeypatch):
     wrong = {cell: sorted({*shown} - {*prose.NUMBER.findall(now[cell])})
              for cell, shown in numbers.items()}
     assert {cell: missing for cell, missing in wrong.items() if missing} == {}
+
+
+NEEDED = {'article': {'journal', 'year'}, 'inproceedings': {'booktitle', 'year'},
+          'book': {'publisher', 'year'}, 'misc': set()}
+
+
+def test_references_have_what_bibtex_asks_for():
+    text = (ROOT/'nbs/references.bib').read_text()
+    entries = re.findall(r'^@(\w+)\{(\w+),\n(.*?)^\}', text, re.M | re.S)
+    assert [key for _, key, _ in entries] == prose.sources()
+    lacking = {key: (NEEDED[kind] | {'author', 'title'}) - {*re.findall(r'^  (\w+) =', body, re.M)}
+               for kind, key, body in entries}
+    assert {key: fields for key, fields in lacking.items() if fields} == {}
