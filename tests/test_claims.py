@@ -1,16 +1,18 @@
 """Each number that the texts report is followed to the committed file that it comes from.
 
-`nbs/studies/results/claims.csv` has a row for each: what is claimed, where it is printed, the value
-and its interval as printed there, the file, how it is computed from it, and the command that makes
-the file. The column `how` names a function of this module, then a column, then conditions."""
-import json, re
+`nbs/studies/results/claims.csv` has a row for each claim: what is claimed, the file, cell and words
+that print it, the value and its interval as printed there, the table, how it is computed from it,
+and the command that makes the table. The column `how` names a function of this module, then a
+column, then conditions. Every other decimal of the prose is in prose.csv, see `prose.py`."""
+import ast, contextlib, io, re
 from fnmatch import fnmatch
 from functools import cache
 
 import numpy as np, pandas as pd, pytest
 from scipy import stats
 
-from conftest import ROOT
+import mutate_prose, prose
+from conftest import ROOT, code_cells
 from lesionseg.comparison import bootstrap_interval
 
 CLAIMS = pd.read_csv(ROOT/'nbs/studies/results/claims.csv', dtype=str, keep_default_na=False)
@@ -19,19 +21,11 @@ ids = [f"{claim['where'].split('/')[-1]}: {claim['claim']}"[:80] for claim in CL
 WORDS = {'seventeenth': '17', 'twelfth': '12'}
 
 
-@cache
-def text_of(path):
-    "What a reader sees: a file's text; of a notebook its prose, and what its cells put out."
-    content = (ROOT/path).read_text()
-    if not path.endswith('.ipynb'): return content
-    cells = json.loads(content)['cells']
-    seen = [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'markdown']
-    for output in (output for cell in cells for output in cell.get('outputs', ())):
-        data = output.get('data', {})
-        seen.append(''.join(output.get('text', '')))
-        seen += [''.join(data.get(kind, ''))
-                 for kind in ('text/html', 'text/plain', 'text/markdown')]
-    return '\n'.join(seen)
+def words_of(where, cell):
+    "What a reader sees at a place: a text, the prose of a cell, or what a cell puts out."
+    texts = prose.prose_of(where)
+    text = texts[cell] if cell in texts else prose.shown(prose.cells()[cell])
+    return re.sub(r'\s+', ' ', text)
 
 
 @cache
@@ -195,12 +189,17 @@ HOW = {f.__name__: f for f in (
     calibration, count_below, where_drawn_twice)}
 
 
+@cache
+def compute(file, how):
+    name, column, *conditions = [word.strip() for word in how.split(';')]
+    files = tables(file)
+    assert files, f'{file} is missing'
+    return np.atleast_1d(HOW[name](files, column, conditions)).tolist()
+
+
 def computed(claim):
     "What the file says: value, low and high; the last two may be missing."
-    name, column, *conditions = [word.strip() for word in claim['how'].split(';')]
-    files = tables(claim['file'])
-    assert files, f"{claim['file']} is missing"
-    return np.atleast_1d(HOW[name](files, column, conditions)).tolist()
+    return compute(claim['file'], claim['how'])
 
 
 def agrees(printed, number):
@@ -215,9 +214,10 @@ def test_claim(claim):
     printed = [claim[key] for key in ('value', 'low', 'high') if claim[key]]
     for text, number in zip(printed, computed(claim), strict=False):
         assert agrees(text, number), f'{text} is printed, {number:.5f} is computed'
+    assert claim['fragment'] in words_of(claim['where'], claim['cell']), 'is not there'
     for text in printed:
         pattern = rf'(?<![\d.]){re.escape(text)}(?!\d)'
-        assert re.search(pattern, text_of(claim['where'])), f"{text} is not in {claim['where']}"
+        assert re.search(pattern, claim['fragment']), f"{text} is not in {claim['fragment']!r}"
     if claim['low']: assert len(computed(claim)) == 3
 
 
@@ -234,3 +234,66 @@ def test_a_changed_number_is_seen(claim):
     for key, number in numbers.items():
         if claim[key] and not agrees(claim[key], number): pytest.skip('is wrong as it is')
         if claim[key]: assert not agrees(changed(claim[key]), number + 1e-6)
+
+
+def claimed():
+    "All claims by their names, with what the files say, without signs."
+    return {claim['claim']: [abs(number) for number in computed(claim)] for claim in CLAIMS}
+
+
+def test_every_decimal_of_prose_is_bound():
+    "Where one is new, or its words have changed: python tests/prose.py writes the table anew."
+    claims, keys, bounds = claimed(), prose.sources(), prose.table_by_cell()
+    places = {(file, cell): text for file in prose.files()
+              for cell, text in prose.prose_of(file).items()}
+    found = [fault for place in places | dict.fromkeys(bounds, '')
+             for fault in prose.faults(*place, places.get(place, ''), bounds.get(place, {}),
+                                       claims, keys)]
+    assert found == []
+
+
+def test_a_changed_decimal_of_prose_is_seen():
+    counted = mutate_prose.mutate(claimed())
+    assert (counted.alone >= .98*counted.changes).all()
+    assert counted['with table'].sum() >= .9*counted.checked.sum()
+
+
+def outputs_of(path):
+    "What the code cells of a notebook put out today, by cell; run in the folder of the notebook."
+    scope, found = {}, {}
+    for cell in code_cells(path):
+        body = ast.parse(cell['text']).body
+        last = [ast.Expression(body.pop().value)] if isinstance(body[-1], ast.Expr) else []
+        said, value = io.StringIO(), None
+        with contextlib.redirect_stdout(said):
+            exec(compile(ast.Module(body, []), path.name, 'exec'), scope)
+            for node in last: value = eval(compile(node, path.name, 'eval'), scope)
+        shown = getattr(value, 'data', None) if type(value).__name__ == 'Markdown' else value
+        found[cell['id']] = said.getvalue() + ('' if shown is None else str(shown))
+    return found
+
+
+@pytest.mark.parametrize('name', ['index.ipynb', 'studies/what_came_out.ipynb'])
+def test_results_are_shown_as_they_are(name, monkeypatch):
+    "The cells that only read committed results show what these hold."
+    path = ROOT/'nbs'/name
+    monkeypatch.chdir(path.parent)
+    with pd.option_context('display.width', 250, 'display.max_columns', None):
+        now = outputs_of(path)
+    numbers = {cell['id']: prose.NUMBER.findall(prose.shown(cell)) for cell in code_cells(path)}
+    wrong = {cell: sorted({*shown} - {*prose.NUMBER.findall(now[cell])})
+             for cell, shown in numbers.items()}
+    assert {cell: missing for cell, missing in wrong.items() if missing} == {}
+
+
+NEEDED = {'article': {'journal', 'year'}, 'inproceedings': {'booktitle', 'year'},
+          'book': {'publisher', 'year'}, 'misc': set()}
+
+
+def test_references_have_what_bibtex_asks_for():
+    text = (ROOT/'nbs/references.bib').read_text()
+    entries = re.findall(r'^@(\w+)\{(\w+),\n(.*?)^\}', text, re.M | re.S)
+    assert [key for _, key, _ in entries] == prose.sources()
+    lacking = {key: (NEEDED[kind] | {'author', 'title'}) - {*re.findall(r'^  (\w+) =', body, re.M)}
+               for kind, key, body in entries}
+    assert {key: fields for key, fields in lacking.items() if fields} == {}
