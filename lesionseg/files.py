@@ -160,7 +160,7 @@ def _split(pairs, kinds, lesions):
         how = ' by a seeded hash'
     return {pair: parts[pair.id] for pair in pairs}, how
 
-def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict[str, str]]:
+def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     "Get the sorted pairs of each part below `root`, a note, and the lesion of each image."
     kinds = dict(_walk(root))
     left_out = Counter(filter(None, kinds.values())).items()

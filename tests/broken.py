@@ -185,8 +185,6 @@ BROKEN = { # name: notebook, what is redefined, how
     'an ONNX file that differs is written': ('lib/release', 'export_onnx', ('<= 1e-5', '<= 1e3')),
 
     # ---- the rest
-    'links in an archive are followed': ('lib/download', '_check_zip', (
-        'not stat.S_ISLNK', 'stat.S_ISLNK(0) or not bool')),
     'test images are training images': ('lib/synthetic', 'image_seed', '''
         def image_seed(seed, test, i): return true(seed, False, i)'''),
     'every answer is right': ('lib/exercises', 'check', '''
