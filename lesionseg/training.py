@@ -86,7 +86,7 @@ TUNED = TrainConfig(
 TAUGHT = replace( # Goes on from a trained model, on a few images
     TUNED, name='taught', frozen='statistics', encoder_lr=1e-4, decoder_lr=1e-3, batch_size=4,
     epochs=20, keep='best')
-MODES = STRATEGIES | {'tuned': TUNED, 'taught': TAUGHT} # Every configuration that comes with the project, by mode
+MODES = STRATEGIES | {'tuned': TUNED, 'taught': TAUGHT} # By mode
 
 # %% ../nbs/04_training.ipynb #e9565bc5
 METRIC_NAMES = 'loss', 'soft_iou', 'soft_dice', 'iou', 'dice' # Of each image in each epoch
