@@ -142,6 +142,7 @@ def bind(row, claims):
     file, cell, _, number, _ = row
     for name, (where, values) in claims.items():
         if where == (file, cell) and number in values: return f'claim: {name}'
+    if file == 'README.md': file = 'nbs/index.ipynb' # which it is written from
     if not file.endswith('.ipynb'): return ''
     code = [cell['id'] for cell in notebook(file) if cell['cell_type'] == 'code']
     for kind in 'assert', 'output', 'code':
@@ -184,13 +185,21 @@ def claims_by_place():
                            row['high'].lstrip('−-')]) for row in table.to_dict('records')}
 
 
+def keys_of(row):
+    "What a row is known by in an older table, from the strictest on."
+    file, cell, before, number, _ = row
+    return row, (file, number, before[-12:]), (file, cell, number)
+
+
 def main():
     old = read_table().to_dict('records') if TABLE.exists() else []
-    known = {tuple(row[key] for key in PLACE): row['bound'] for row in old}
-    alike = {(row['file'], row['number'], row['before'][-12:]): row['bound'] for row in old}
+    known = {} # the same words; the same few words before it; the same cell
+    for row in old:
+        place = tuple(row[key] for key in PLACE)
+        for key in keys_of(place): known.setdefault(key, row['bound'])
     claims, rows = claims_by_place(), []
     for row in all_rows():
-        bound = known.get(row) or alike.get((row[0], row[3], row[2][-12:]), '')
+        bound = next((known[key] for key in keys_of(row) if known.get(key)), '')
         by_cell = bound.startswith(('assert', 'output', 'code'))
         if not bound or by_cell and not is_bound(row[3], bound): bound = bind(row, claims)
         rows.append((*row, bound))
