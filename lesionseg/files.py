@@ -93,6 +93,16 @@ def _pair(id, images, masks, kinds):
         raise LesionsegError(f"{masks[0]} and {masks[1]} are both for {id}: keep one.")
     return [Pair(id, image, masks[0], tuple(masks[1:])) for image in images]
 
+def _by_id(files, masks, root=None):
+    "Images and masks by id, and by the part that their folders below `root` name."
+    ids = {_stem(file) for file in files if file not in masks}
+    found = defaultdict(lambda: ([], []))
+    for file in files:
+        id = _stem(file) if _stem(file) in ids else mask_id(_stem(file))
+        part = root and _part(file.relative_to(root).parent.as_posix())
+        found[part, id][file in masks].append(file)
+    return found
+
 def _pair_up(root, kinds):
     "All pairs, each with the part that its folders name, or None."
     files = [file for file, kind in kinds.items() if not kind]
@@ -103,13 +113,7 @@ def _pair_up(root, kinds):
         return id != _stem(file) and (file.parent, id) in stems
 
     masks = {file for file in files if lies_beside(file) or is_mask(file.relative_to(home))}
-    ids = {_stem(file) for file in files if file not in masks}
-    found = defaultdict(lambda: ([], [])) # images and masks by part and id
-    for file in files:
-        id = _stem(file) if _stem(file) in ids else mask_id(_stem(file))
-        part = _part(file.relative_to(root).parent.as_posix())
-        found[part, id][file in masks].append(file)
-    return {pair: part for (part, id), both in found.items()
+    return {pair: part for (part, id), both in _by_id(files, masks, root).items()
             for pair in _pair(id, *both, kinds)}
 
 # %% ../nbs/lib/files.ipynb #112b14fc
@@ -189,17 +193,17 @@ def pair_folders(
 ) -> tuple[list[Pair], str]: # Sorted by id; what was found, in words
     "Pair photographs with masks of the same name, or that name and a word such as segmentation."
     roots = [Path(photos).resolve(), Path(masks).resolve()]
-    files = {file: kind for root in roots for file, kind in _walk(root)}
-    found = defaultdict(lambda: ([], [])) # photographs and masks by id
-    for file in (file for file, kind in files.items() if not kind):
-        id = mask_id(_stem(file))
-        home = max((root for root in roots if root in file.parents), key=lambda root: root.parts)
-        is_of_mask = id != _stem(file) if roots[0] == roots[1] else home == roots[1]
-        found[id if is_of_mask else _stem(file)][is_of_mask].append(file)
+    kinds = {file: kind for root in roots for file, kind in _walk(root)}
+    files = [file for file, kind in kinds.items() if not kind]
+    def is_of_mask(file): # In one folder by its name, else by the innermost of the two
+        if roots[0] == roots[1]: return mask_id(_stem(file)) != _stem(file)
+        return max(set(roots) & {*file.parents}, key=lambda root: root.parts) == roots[1]
 
-    pairs = [pair for id, both in found.items() if all(both) for pair in _pair(id, *both, files)]
+    found = _by_id(files, set(filter(is_of_mask, files)))
+    pairs = [pair for (_, id), both in found.items() if all(both)
+             for pair in _pair(id, *both, kinds)]
     alone = [sum(not both[1 - i] for both in found.values()) for i in (0, 1)]
-    left_out = sum(map(bool, files.values()))
+    left_out = len(kinds) - len(files)
     return sorted(pairs), (f"{len(pairs)} photographs with a mask; without: {alone[0]}; masks "
                            f"without a photograph: {alone[1]}; other files: {left_out}")
 
@@ -260,12 +264,15 @@ def _cut(values, mask, path, allow):
     few = len(found) <= 8
     if mask.mode == 'P' and found == [0, 1, 255]: # as Pascal VOC has it
         return values == 1, 'masks with a border that is neither, taken as skin'
-    if 'grey' in allow and (found[-1] > 99 or not few):
-        return values > (found[0] + found[-1])/2, 'masks of greys, cut at one half'
+    low, high = found[0], found[-1]
+    if not few and (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95:
+        return values > (low + high)/2, 'masks with soft edges, cut at one half'
+    if 'grey' in allow and (high > 99 or not few):
+        return values > (low + high)/2, 'masks of greys, cut at one half'
     what, way = f'{len(found)} grey values', "'grey' (cut at one half)"
     if few:
         what = f"the values {', '.join(map('{:g}'.format, found))}"
-        way = f"what is lesion, such as 'lesion={found[-1]:g}'"
+        way = f"what is lesion, such as 'lesion={high:g}'"
     raise LesionsegError(f"{path} holds {what}: "
                          f"save it as black and white, or allow {way}.")
 
@@ -359,7 +366,7 @@ def _write_cache(path, pairs, size, allow):
           ThreadPoolExecutor(available_cores()) as pool):
         np.lib.format.write_array_header_1_0(file, header)
         rows = pool.map(lambda pair: _read_pair(pair, size, allow), pairs)
-        rows = tqdm(rows, 'Decoding images', len(pairs), leave=False)
+        rows = tqdm(rows, 'Decoding images', len(pairs), leave=False, delay=1)
         for pair, (pixels, notes) in zip(pairs, rows):
             file.write(pixels.tobytes())
             for note in notes: unusual[note].append(pair.id)
