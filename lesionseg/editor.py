@@ -15,27 +15,26 @@ import anywidget, numpy as np, traitlets
 from PIL import Image
 from scipy import ndimage
 
-from .core import LesionsegError, Pixels
+from .core import LesionsegError, Pixels, locked
 from .files import read_mask
 from .inference import segment
 from .masks import (
-    corrected_ids, draw_outline, find_images, is_sound, locked, read_photo, read_predictions,
-    save_mask, write_predictions)
+    content_hash, corrected_ids, draw_outline, find_images, is_sound, read_photo,
+    read_predictions, save_mask, write_predictions)
 from .weights import LesionSegmenter
 
 # %% ../nbs/lib/editor.ipynb #ed000006
 def _resized(mask, size):
     "Bring a mask of booleans to a size (width, height)."
     method = Image.Resampling.BOX if mask.size > size[0]*size[1] else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(mask.astype('uint8')*255).resize(size, method)) > 127
+    return np.asarray(Image.fromarray(mask).convert('L').resize(size, method)) > 127
 
 # %% ../nbs/lib/editor.ipynb #ed000009
 def _merged(whole, start, painted):
     "Take a painted mask where it differs from what was shown at the `start`, else the whole one."
-    changed = ndimage.binary_dilation(start != painted)
-    if not changed.any(): return whole
     size = whole.shape[::-1]
-    where = Image.fromarray(changed.astype('uint8')*255).resize(size, Image.Resampling.BOX)
+    changed = Image.fromarray(ndimage.binary_dilation(start != painted))
+    where = changed.convert('L').resize(size, Image.Resampling.BOX)
     return np.where(np.asarray(where) > 0, _resized(painted, size), whole)
 
 # %% ../nbs/lib/editor.ipynb #ed00000c
@@ -78,12 +77,11 @@ class MaskEditor(anywidget.AnyWidget):
         self.start = _resized(self.whole, size)
         jpeg = io.BytesIO()
         Image.fromarray(photo).resize(size).save(jpeg, 'JPEG', quality=90)
-        small = b''
-        if probs is not None:
-            values = Image.fromarray((probs*255).round().astype('uint8'))
-            small = values.resize(size, Image.Resampling.BILINEAR).tobytes()
         with self.hold_sync():
-            self.image, self.values, self.probs = jpeg.getvalue(), self.start.tobytes(), small
+            self.image, self.values, self.probs = jpeg.getvalue(), self.start.tobytes(), b''
+            if probs is not None:
+                values = Image.fromarray((probs*255).round().astype('uint8'))
+                self.probs = values.resize(size, Image.Resampling.BILINEAR).tobytes()
 
     @property
     def painted(self): # Booleans, height × width of `image`
@@ -107,30 +105,28 @@ class _Folder:
     def __init__(self, images, masks):
         self.home, self.table = masks, masks/'predictions.csv'
         rows = read_predictions(self.table)
-        known = {row['path']: id for id, row in rows.items() if not row['error']}
-        failed = {row['path'] for row in rows.values()} - known.keys()
-        paths = {str(known.get(str(path), path.stem)): path
-                 for path in images if str(path) not in failed}
-        sure = {id: row['mean_probability'] for id, row in rows.items() if row['lesion_share'] > 0}
-        order = sorted(paths, key=lambda id: (sure.get(id, 0), id))
+        ids = {row['path']: id for id, row in rows.items()}
+        paths = {ids.get(str(path), path.stem): path for path in images}
+        failed = {id for id, row in rows.items() if row['error']}
+        sure = {id: np.nan_to_num(row['mean_probability']) for id, row in rows.items()}
+        order = sorted(paths.keys() - failed, key=lambda id: (sure.get(id, 0), id))
         self.paths = {id: paths[id] for id in order}
-        self.before = {} # What the files held that were read
         seen = corrected_ids(masks)
-        if seen is None: seen = {id for id in self.paths if is_sound(self.file(id))}
+        if seen is None: seen = {id for id in order if is_sound(self.file(id))}
         self.seen = seen & self.paths.keys()
+        self.known = {} # Hashes of the files that were read or written
 
     def file(self, id): return self.home/f'{id}_segmentation.png'
 
     def read(self, id):
         "Read a photograph and its mask; None if that is absent, damaged or of another size."
         photo, file, mask = read_photo(self.paths[id]), self.file(id), None
-        self.before[id] = file.read_bytes() if file.is_file() else b''
+        self.known[id] = content_hash(file)
         if is_sound(file): mask = read_mask(file, allow=('empty', 'grey'))
         return photo, mask if mask is not None and mask.shape == photo.shape[:2] else None
 
     def save(self, id, mask):
-        save_mask(mask, self.file(id), self.before[id])
-        self.before[id] = self.file(id).read_bytes()
+        _, self.known[id], _ = save_mask(mask, self.file(id), self.known[id])
         self.seen.add(id)
 
     def confirm(self, id):
