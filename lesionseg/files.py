@@ -197,8 +197,9 @@ def pair_folders(photos: str|Path, masks: str|Path) -> tuple[list[Pair], str]:
     pairs = [pair for (_, id), both in found.items() if all(both)
              for pair in _pair(id, *both, kinds)]
     alone = [sum(not both[1 - i] for both in found.values()) for i in (0, 1)]
+    others = len(kinds) - len(files)
     return sorted(pairs), (f"{len(pairs)} photographs with a mask; without: {alone[0]}; masks "
-                           f"without a photograph: {alone[1]}; other files: {len(kinds) - len(files)}")
+                           f"without a photograph: {alone[1]}; other files: {others}")
 
 # %% ../nbs/lib/files.ipynb #d548ffc9
 def _open(path, draft=None):

@@ -37,8 +37,8 @@ def load_corrections(
     ids = corrected_ids(Path(masks), unconfirmed)
     chosen = [pair for pair in pairs if ids is None or pair.id in ids]
     if len(chosen) < 2:
-        raise LesionsegError(f"{masks} holds {len(chosen)} corrected masks of {len(pairs)}: correct "
-                             "or confirm two or more, better ten.")
+        raise LesionsegError(f"{masks} holds {len(chosen)} corrected masks of {len(pairs)}: "
+                             "correct or confirm two or more, better ten.")
     pixels, notes = load_pixels(chosen, size, allow=allow)
     train = LesionDataset(pixels, [pair.id for pair in chosen])
     said = f'{found}; learned from: {len(chosen)}'
@@ -101,6 +101,14 @@ def tell_difference(before: pd.DataFrame, after: pd.DataFrame) -> str:
             f"{test.high:+.3f}). {verdict}")
 
 # %% ../nbs/lib/teach.ipynb #7ea00021
+def _train_on_all(cfg, data, path, runs, more, options):
+    "Train a model on all images, for as many epochs as were best in the runs of the folds."
+    epochs = np.mean([run.history.valid_loss.idxmin() for run in runs])
+    cfg = replace(cfg, epochs=max(1, round(epochs)), keep='last')
+    if not options.get('quiet'): print('All images:')
+    everything = replace(data, train=mix(data.train, more), test=data.train)
+    return train_run(cfg, everything, path, **options).model()
+
 def teach(
     data: LesionData, # As of `load_corrections`: all of `train` is learned from
     path: str|Path, # Folder for model.safetensors, before_after.csv and the runs
@@ -123,12 +131,7 @@ def teach(
     held_out = data.train.subset([data.train.ids.index(id) for id in after.index])
     before = score_start(start, held_out)
     if after.iou.mean() > before.iou.mean():
-        epochs = np.mean([run.history.valid_loss.idxmin() for run in runs])
-        last = replace(cfg, epochs=max(1, round(epochs)), keep='last')
-        if not options.get('quiet'): print('All images:')
-        everything = replace(data, train=mix(data.train, more), test=data.train)
-        model = train_run(last, everything, path/'all', **options).model()
-
+        model = _train_on_all(cfg, data, path/'all', runs, more, options)
     save_model(model, path/'model.safetensors')
     table = pd.concat({'before': before, 'after': after}, axis=1)
     with atomic_write(path/'before_after.csv') as temporary: table.to_csv(temporary)
