@@ -106,10 +106,9 @@ def _built_in():
 
 def _data(data, size=128, allow='', more=None):
     "Load the data set that was asked for, and say what there is to say about it."
-    from .data import load_data
-    from .training import make_accelerator
+    from . import load_data, training
     root = _given(data)
-    with make_accelerator().main_process_first():
+    with training.make_accelerator().main_process_first():
         loaded = load_data(root or _built_in(), size, allow=allow, more=more)
     if not root: loaded.name = 'built-in'
     shown = root or 'built-in synthetic images (--data or LESIONSEG_DATA: photographs)'
@@ -259,12 +258,11 @@ def _load_model(path):
 
 def _load_test(root, size, allow):
     "Load the test images of a data set, and what is unusual about them."
-    from .data import LesionDataset
-    from .files import find_pairs, load_pixels
-    pairs = find_pairs(root, 'test')
+    from . import data, files
+    pairs = files.find_pairs(root, 'test')
     _check(pairs, f"{root} has no test images: add a folder test.")
-    pixels, notes = load_pixels(pairs, size, None, allow)
-    return LesionDataset(pixels, [pair.id for pair in pairs]), notes
+    pixels, notes = files.load_pixels(pairs, size, None, allow)
+    return data.LesionDataset(pixels, [pair.id for pair in pairs]), notes
 
 def _check_data(path, data, root, allow):
     "Say that a run was made on other data; refuse it if none were asked for."
@@ -272,10 +270,10 @@ def _check_data(path, data, root, allow):
     if path == _PACKAGED or not _is_run(run): return
     made_on = json.loads((run/'config.json').read_text())['data']
     test, _ = _load_test(root, made_on['size'], allow)
-    if test.fingerprint() == made_on['test']['fingerprint']: return
-    _check(_given(data), f"{path} was made on {made_on['name']} and not on the built-in "
-                         "images: give its data with --data.")
-    print(f"{path} was made on {made_on['name']}, and its test images are others.")
+    said = f"{path} was made on {made_on['name']}, and these test images are others"
+    if test.fingerprint() != made_on['test']['fingerprint']:
+        _check(_given(data), f"{said}: give its data with --data.")
+        print(f'{said}.')
 
 def _test_images(models, data, size, allow):
     "Load the test images for some models by path; the size is the first one's own."
@@ -420,21 +418,20 @@ def compare(
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Train strategies and write a report. The same command again goes on where it stopped."
-    from .runs import check_seed
-    from .training import STRATEGIES, make_accelerator
+    from . import runs, training
     seeds = dict.fromkeys(seeds or [0])
-    for seed in seeds: check_seed(seed)
+    for seed in seeds: runs.check_seed(seed)
     dataset = _data(data, size, allow)
     _check(len(dataset.test), f"{dataset.root} has no test images to compare on.")
     given = locals()
-    configs = {mode: _config(mode, dataset, **given) for mode in modes or STRATEGIES}
+    configs = {mode: _config(mode, dataset, **given) for mode in modes or training.STRATEGIES}
     home = Path(out or _home(dataset))
     _tell_weights(weights, dataset)
-    runs = []
+    made = []
     for (mode, cfg), seed in product(configs.items(), seeds):
         name = f'{mode}-seed{seed}' if out else _run_name(mode, cfg, dataset, weights, seed)
-        runs.extend(_train(cfg, dataset, home/name, weights, seed))
-    if make_accelerator().is_main_process: _report(runs, dataset, home, threshold)
+        made.extend(_train(cfg, dataset, home/name, weights, seed))
+    if training.make_accelerator().is_main_process: _report(made, dataset, home, threshold)
 
 # %% ../nbs/lib/cli.ipynb #b74865e0
 @_command
@@ -487,11 +484,10 @@ def export(
     out: _path='model.onnx', # The file to write: .onnx, or .html for a page that segments images
 ):
     "Write a model for elsewhere: as ONNX, or as a page that segments photographs in a browser."
-    from .page import export_page, read_card
-    from .release import export_onnx
+    from . import page, release
     network = _load_model(model)
-    if out.lower().endswith('.html'): difference = export_page(network, out, read_card(model))
-    else: difference = export_onnx(network, out)
+    if not out.lower().endswith('.html'): difference = release.export_onnx(network, out)
+    else: difference = page.export_page(network, out, page.read_card(model))
     print(f"{out} is written; its probabilities differ from PyTorch's by at most {difference:.0e}.")
 
 @_command
@@ -503,10 +499,9 @@ def release(
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Pack a run for others: small weights, scores on the test images, a model card."
-    from .release import pack
-    from .runs import Run
-    finished = Run(run)
+    from . import release, runs
+    finished = runs.Run(run)
     made_on = finished.config['data']
     dataset = _data(data, made_on['size'], allow)
-    scores = pack(finished, dataset, out, name or made_on['name'], allow)
+    scores = release.pack(finished, dataset, out, name or made_on['name'], allow)
     print(f"{scores.round(4).to_string()}\nEverything is in {out}; read README.md first.")

@@ -157,15 +157,12 @@ def _split(pairs, kinds, lesions):
     wanted = r'split\.csv' if named else r'split\.csv|(train|val|valid|test)\.txt'
     tables = [file for file in kinds if re.fullmatch(wanted, file.name)]
     if named and not tables: return pairs, ''
-    ids = [pair.id for pair in pairs]
     if tables:
-        parts = _read_parts(tables, set(ids))
-        how = f' as {tables[0].name} says'
-    else:
-        _, test = split_ids([lesions.get(id, id) for id in ids], .2, 'test set')
-        parts = dict.fromkeys(ids, 'train') | {ids[i]: 'test' for i in test}
-        how = ' by a seeded hash'
-    return {pair: parts[pair.id] for pair in pairs}, how
+        parts = _read_parts(tables, {pair.id for pair in pairs})
+        return {pair: parts[pair.id] for pair in pairs}, f' as {tables[0].name} says'
+    _, test = split_ids([lesions.get(pair.id, pair.id) for pair in pairs], .2, 'test set')
+    parts = ['test' if i in test else 'train' for i in range(len(pairs))]
+    return dict(zip(pairs, parts)), ' by a seeded hash'
 
 def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     "Get the sorted pairs of each part below `root`, a note, and the lesion of each image."
@@ -190,11 +187,8 @@ def find_pairs(root: str|Path, split: str='train') -> list[Pair]:
     return parts['test'] if split == 'test' else sorted(parts['train'] + parts['valid'])
 
 # %% ../nbs/lib/files.ipynb #2f9a1b02
-def pair_folders(
-    photos: str|Path, # Folder of photographs
-    masks: str|Path, # Folder of their masks; may be the same one, or lie in it
-) -> tuple[list[Pair], str]: # Sorted by id; what was found, in words
-    "Pair photographs with masks of the same name, or that name and a word such as segmentation."
+def pair_folders(photos: str|Path, masks: str|Path) -> tuple[list[Pair], str]:
+    "Pair the photographs and masks of two folders, or of one, by name; say what was found."
     roots = [Path(photos).resolve(), Path(masks).resolve()]
     kinds = {file: kind for root in roots for file, kind in walk(root)}
     files = [file for file, kind in kinds.items() if not kind]
@@ -206,9 +200,9 @@ def pair_folders(
     pairs = [pair for (_, id), both in found.items() if all(both)
              for pair in _pair(id, *both, kinds)]
     alone = [sum(not both[1 - i] for both in found.values()) for i in (0, 1)]
-    left_out = len(kinds) - len(files)
+    others = len(kinds) - len(files)
     return sorted(pairs), (f"{len(pairs)} photographs with a mask; without: {alone[0]}; masks "
-                           f"without a photograph: {alone[1]}; other files: {left_out}")
+                           f"without a photograph: {alone[1]}; other files: {others}")
 
 # %% ../nbs/lib/files.ipynb #d548ffc9
 def _open(path, draft=None):
@@ -370,7 +364,7 @@ def _write_cache(path, pairs, size, allow):
         np.lib.format.write_array_header_1_0(file, header)
         rows = pool.map(lambda pair: _read_pair(pair, size, allow), pairs)
         rows = tqdm(rows, 'Decoding images', len(pairs), leave=False, delay=1)
-        for pair, (pixels, notes) in zip(pairs, rows):
+        for (pixels, notes), pair in zip(rows, pairs): # to the end of rows, which ends its bar
             file.write(pixels.tobytes())
             for note in notes: unusual[note].append(pair.id)
         notes = [f"{note}: {len(ids)} ({', '.join(ids[:5])})"
