@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from .core import LesionsegError
-from .files import IMAGE_SUFFIXES
+from .files import walk
 from .masks import save_mask
 
 # %% ../nbs/lib/convert.ipynb #c0000006
@@ -41,12 +41,11 @@ def _from_labelme(content):
 # %% ../nbs/lib/convert.ipynb #c000000c
 def _unpack(runs):
     "Make a mask of COCO's runs of pixels."
-    counts, (height, width) = runs['counts'], runs['size']
-    if isinstance(counts, str):
+    if isinstance(runs['counts'], str):
         from pycocotools import mask # type: ignore (an extra, and compiled)
         return Image.fromarray(mask.decode(runs) > 0)
-    inside = np.arange(len(counts)) % 2 == 1
-    return Image.fromarray(np.repeat(inside, counts).reshape(width, height).T)
+    inside = np.arange(len(runs['counts'])) % 2 == 1
+    return Image.fromarray(np.repeat(inside, runs['counts']).reshape(runs['size'][::-1]).T)
 
 def _from_coco(content):
     labels = {kind['id']: kind['name'] for kind in content['categories']}
@@ -91,16 +90,15 @@ def convert_masks(
     label: str='', # Take the shapes of this label; default all
 ) -> Counter: # How many shapes of each label were there; '' stands for boxes and the like
     "Write NAME_segmentation.png for each image that has a shape."
-    files = [file for file in sorted(Path(folder).rglob('*')) if file.is_file()]
-    photos = {file.stem: file for file in files if file.suffix.lower() in IMAGE_SUFFIXES
-              and file.parent.name != 'SegmentationClass'}
-    labels, written = Counter(), 0
+    files = dict(walk(Path(folder)))
+    photos = {file.stem: file for file, kind in files.items() if not kind}
+    labels, written = Counter(), False
     for name, shapes in (found for file in files for found in _shapes(file, photos)):
         labels.update(kind if mask.getbbox() else '' for kind, mask in shapes)
         chosen = [mask for kind, mask in shapes if mask.getbbox() and label in ('', kind)]
         if not chosen: continue
         save_mask(np.any(chosen, axis=0), Path(out)/f'{name}_segmentation.png')
-        written += 1
+        written = True
 
     if written: return labels
     raise LesionsegError(f"{folder} holds no shape{f' called {label}' if label else ''} of "
