@@ -37,8 +37,8 @@ def load_corrections(
     ids = corrected_ids(Path(masks), unconfirmed)
     chosen = [pair for pair in pairs if ids is None or pair.id in ids]
     if len(chosen) < 2:
-        raise LesionsegError(f"{masks} holds {len(chosen)} corrected masks of {len(pairs)}: correct "
-                             "or confirm two or more, better ten.")
+        raise LesionsegError(f"{masks} holds {len(chosen)} corrected masks of {len(pairs)}: "
+                             "correct or confirm two or more, better ten.")
     pixels, notes = load_pixels(chosen, size, allow=allow)
     train = LesionDataset(pixels, [pair.id for pair in chosen])
     said = f'{found}; learned from: {len(chosen)}'
@@ -57,6 +57,13 @@ def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
     return replace(data, train=train, test=test)
 
 # %% ../nbs/lib/teach.ipynb #7ea00015
+def _train(said, cfg, data, path, options):
+    "Say what comes, and train a run to its end; one that is stopped stops everything."
+    if not options.get('quiet'): print(said)
+    run = train_run(cfg, data, path, **options)
+    if not run.finished: raise KeyboardInterrupt
+    return run
+
 def train_folds(
     cfg: TrainConfig,
     data: LesionData, # Its training images are divided; its test images stay unseen
@@ -71,9 +78,8 @@ def train_folds(
     for i in folds:
         part = fold(data, i, number)
         part.train = mix(part.train, more)
-        if not options.get('quiet'): print(f'Fold {i + 1} of {number}:')
-        runs.append(train_run(cfg, part, Path(path)/f'fold{i + 1}', **options))
-        if not runs[-1].finished: raise KeyboardInterrupt # stopped by one, and told
+        said = f'Fold {i + 1} of {number}:'
+        runs.append(_train(said, cfg, part, Path(path)/f'fold{i + 1}', options))
     return runs
 
 def mix(train: LesionDataset, more: LesionDataset|None) -> LesionDataset:
@@ -125,9 +131,8 @@ def teach(
     if after.iou.mean() > before.iou.mean():
         epochs = np.mean([run.history.valid_loss.idxmin() for run in runs])
         last = replace(cfg, epochs=max(1, round(epochs)), keep='last')
-        if not options.get('quiet'): print('All images:')
         everything = replace(data, train=mix(data.train, more), test=data.train)
-        model = train_run(last, everything, path/'all', **options).model()
+        model = _train('All images:', last, everything, path/'all', options).model()
 
     save_model(model, path/'model.safetensors')
     table = pd.concat({'before': before, 'after': after}, axis=1)
