@@ -5,7 +5,7 @@ import contourpy, numpy as np, pytest
 from PIL import Image
 
 from test_browser import (  # the fixtures `lab` and `browser` too
-    BOOK, BROWSER, KERNEL, Notebook, browser, lab)
+    BOOK, BROWSER, Notebook, browser, lab)
 
 from lesionseg.synthetic import synthetic_dataset
 
