@@ -6,8 +6,9 @@
 __all__ = ['download', 'train', 'evaluate', 'visualize', 'compare', 'predict', 'convert', 'export', 'release']
 
 # %% ../nbs/lib/cli.ipynb #566eb7d7
-import io, os, sys, textwrap, traceback, warnings
+import io, json, os, sys, textwrap, traceback, warnings
 from contextlib import redirect_stdout
+from dataclasses import fields, replace
 from functools import wraps
 from inspect import signature
 from itertools import product
@@ -62,7 +63,6 @@ def _check(good, sentence):
 
 # %% ../nbs/lib/cli.ipynb #479c2ec2
 _PACKAGED = 'isic2016'
-_VALIDATE_ON = 'holdout', 'test'
 _ENDINGS = {'evaluate': ('.csv',), 'visualize': ('.png', '.pdf', '.svg'),
             'export': ('.onnx', '.html')}
 
@@ -87,26 +87,16 @@ def _check_out(out, endings, sources):
         _check(path != owner and not (kept and owner in path.parents),
                f"{out} belongs to {owner} and would be replaced: choose another name.")
 
-def _check_model(path):
-    home = Path(path).parent
-    on_hub = path.count('/') == 1 and not home.exists() and home.name != 'runs'
-    _check(path in (_PACKAGED, 'imagenet', 'none') or os.path.exists(path) or on_hub,
-           f"{path} is no file and no run folder: give one of these, or {_PACKAGED}.")
-
 def _check_arguments(command, out=None, size=None, threshold=.5, name=None, **given):
     _check(not size or size in range(64, 1025, 32),
            f"size is {size}: choose a multiple of 32 from 64 to 1024, such as 128.")
     _check(0 <= threshold <= 1, f"threshold is {threshold}: choose a number from 0 to 1.")
-    if {'seed', 'seeds'} & given.keys():
-        from .runs import check_seed
-        for seed in given.get('seeds') or [given.get('seed', 0)]: check_seed(seed)
     _check(not name or Path(name).name == name, f"{name} is no name for a file: take another.")
 
-    models = 'model', 'model_path', 'compare_model', 'run', 'start', 'weights'
-    models = [given[model] for model in models if given.get(model)]
-    for path in models: _check_model(path)
-    sets = [_given(given.get('data')), given.get('more')] if command != 'download' else []
-    if out: _check_out(out, _ENDINGS.get(command, ''), [*models, *sets])
+    read = 'model', 'model_path', 'compare_model', 'run', 'start', 'weights', 'more'
+    sources = [given.get(name) for name in read]
+    if command != 'download': sources.append(_given(given.get('data')))
+    if out: _check_out(out, _ENDINGS.get(command, ''), sources)
 
 # %% ../nbs/lib/cli.ipynb #272700c3
 def _built_in():
@@ -116,28 +106,24 @@ def _built_in():
 
 def _data(data, size=128, allow='', more=None):
     "Load the data set that was asked for, and say what there is to say about it."
-    from .data import load_data
-    from .training import make_accelerator
+    from . import load_data, training
     root = _given(data)
-    with make_accelerator().main_process_first():
+    with training.make_accelerator().main_process_first():
         loaded = load_data(root or _built_in(), size, allow=allow, more=more)
-    said = [f'Data: {root}', *loaded.notes]
-    if not root:
-        loaded.name = 'built-in'
-        said = [f"Data: built-in synthetic images, {len(loaded.train)} training and "
-                f"{len(loaded.test)} test images", "(--data or LESIONSEG_DATA: photographs)"]
-    print('\n      '.join(said))
+    if not root: loaded.name = 'built-in'
+    shown = root or 'built-in synthetic images (--data or LESIONSEG_DATA: photographs)'
+    print(f'Data: {shown}', *loaded.notes, sep='\n      ')
     return loaded
 
 def _weights(weights, data):
-    "Choose the weights: 'isic2016', 'imagenet', 'none' or a file."
+    "Choose the weights: 'isic2016', 'imagenet', a file, or None ('none'): random ones."
     usual = _PACKAGED if data.synthetic else 'imagenet'
-    return weights or _path(os.environ.get('LESIONSEG_WEIGHTS', '')) or usual
+    chosen = weights or _path(os.environ.get('LESIONSEG_WEIGHTS', '')) or usual
+    return None if chosen == 'none' else chosen
 
 def _tell_weights(weights, data):
-    if _weights(weights, data) != _PACKAGED: return
-    new = ';\n         synthetic ones are new to it' if data.synthetic else ''
-    print(f"Weights: an encoder that has learned from photographs of lesions{new}.")
+    if _weights(weights, data) == _PACKAGED:
+        print("Weights: an encoder that has learned from photographs of lesions.")
 
 # %% ../nbs/lib/cli.ipynb #a7b1469c
 @_command
@@ -150,86 +136,74 @@ def download(
     print(f"ISIC 2016 is in {root}. To use it:  export LESIONSEG_DATA={root}")
 
 # %% ../nbs/lib/cli.ipynb #ab74223c
-def _config(mode, data, **changes):
-    "Make the configuration of a mode; what is None or False stays as it is."
-    from dataclasses import replace
-    from .training import MODES
+def _config(mode, data, /, **changes):
+    "Make the configuration of a mode, with those changes that are fields of it and given."
+    from .training import MODES, TrainConfig
     _check(mode in MODES, f"'{mode}' is no mode: choose {', '.join(MODES)}.")
-    given = {key: value for key, value in changes.items()
-             if value is not None and value is not False}
+    known = {field.name for field in fields(TrainConfig)}
+    given = {name: value for name, value in changes.items()
+             if name in known and value is not None and value is not False}
     _check('valid_fraction' not in given or given.get('validate_on') == 'holdout',
            "valid_fraction is for --validate_on holdout: give both or neither.")
     usual = {'epochs': 20} if data.synthetic else {}
     return replace(MODES[mode], **usual | given)
 
 # %% ../nbs/lib/cli.ipynb #614ff0b0
-_WORDS = { # What a changed field adds to the name of a run's folder
-    'epochs': '{}epochs', 'batch_size': 'batch{}', 'encoder_lr': 'encoder{:g}',
-    'decoder_lr': 'decoder{:g}', 'normalize': 'normalized',
-    'augment': 'augmented', 'validate_on': '{}', 'valid_fraction': 'valid{}'}
-
 def _home(data):
     "Name the folder of all runs on a data set; a size other than 128 is part of it."
     return Path('runs')/(data.name if data.size == 128 else f'{data.name}-{data.size}')
 
 def _run_name(mode, cfg, data, weights, seed, start=None):
     "Name a run's folder: mode, what differs from the default, seed."
-    default = _config(mode, data)
-    words = [word.format(getattr(cfg, field)) for field, word in _WORDS.items()
-             if getattr(cfg, field) != getattr(default, field)]
-    if _weights(weights, data) != _weights(None, data): words.append(Path(weights).stem)
-    if start: words.append('continued')
+    usual = {**vars(_config(mode, data)), 'weights': _weights(None, data), 'start': None}
+    own = {**vars(cfg), 'weights': _weights(weights, data), 'start': start}
+    words = [f'{name}={Path(str(value)).name}' for name, value in own.items()
+             if value != usual[name]]
     return '-'.join([mode, *words, f'seed{seed}'])
 
+
 # %% ../nbs/lib/cli.ipynb #bb62efb8
-def _train(cfg, data, path, weights, seed, start=None):
-    "Train a run, and end the program if it was stopped on the way."
-    from .runs import train_run
-    weights = _weights(weights, data)
-    run = train_run(cfg, data, path, None if weights == 'none' else weights, seed, start=start)
-    if not run.finished: sys.exit(130)
-    return run
+def _train(cfg, data, path, weights, seed, start=None, folds=None):
+    "Train a run, or one for each fold of the training images; stop where one was stopped."
+    from . import runs, teach
+    options = {'weights': _weights(weights, data), 'seed': seed, 'start': start}
+    if folds: return teach.train_folds(cfg, data, path, range(folds), folds, **options)
+    run = runs.train_run(cfg, data, path, **options)
+    if not run.finished: raise KeyboardInterrupt
+    return [run]
 
-def _tell_run(run, start, test):
-    "Say how good a run is, and whether it is better than the model that it began with."
-    from .teach import score_start, tell_difference
-    means = run.scores.mean() if len(test) else run.history.filter(like='valid_').iloc[-1]
-    print(means.round(4).to_string())
-    if start and len(test):
-        print(textwrap.fill(tell_difference(score_start(start, test), run.scores), 80))
-    print(f"The run is in {run.path}.")
-
-def _train_folds(cfg, data, path, weights, seed, start, folds):
-    "Train a run for each fold of the training images, and average over the images."
+def _tell(runs, path, start=None, test=()):
+    "Say how good runs are, and whether one is better than the model that it began with."
     import pandas as pd
-    from .comparison import bootstrap_interval
-    from .teach import train_folds
-    weights = _weights(weights, data)
-    runs = train_folds(cfg, data, path, range(folds), folds, seed=seed, start=start,
-                       weights=None if weights == 'none' else weights)
+    from . import comparison, teach
     scores = pd.concat([run.scores for run in runs])
-    low, high = bootstrap_interval(scores.iou)
-    print(f"{scores.mean().round(4).to_string()}\n{len(scores)} images, each by a run that had not "
-          f"seen it: mean IoU {scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).\n"
-          f"The runs are in {path}.")
+    found = scores if len(scores) else runs[0].history.filter(like='valid_').tail(1)
+    print(found.mean().round(4).to_string())
+    if len(scores):
+        low, high = comparison.bootstrap_interval(scores.iou)
+        print(f"{len(scores)} images, each by a run that had not seen it: mean IoU "
+              f"{scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).")
+    if start and len(test):
+        before = teach.score_start(start, test)
+        print(textwrap.fill(teach.tell_difference(before, scores), 80))
+    print(f"The run is in {path}.")
 
 def _corrections(images, masks, size, unconfirmed, allow):
     "Load photographs whose masks somebody has corrected."
     from .teach import load_corrections
     data = load_corrections(images, masks, size, unconfirmed, allow)
-    print(f"{data.summary}.")
+    print(*data.notes, sep='\n')
     if unconfirmed: print("Nobody has looked at some of them: scores against them mean little.")
     return data
 
 def _teach(cfg, data, out, start, folds, more, seed):
     "Teach a model with corrections; say whether it is better, and where it is."
-    from .data import load_data
-    from .teach import teach, tell_difference
+    from . import load_data, teach
     others = load_data(more, data.size, allow=data.allow).train if more else None
     name = f'{data.name}-{len(data.train)}-{data.train.fingerprint()[:6]}-seed{seed}'
     path = Path(out or f'runs/taught/{name}')
-    scores = teach(data, path, start, cfg, folds, others, seed=seed)
-    print(textwrap.fill(tell_difference(scores.before, scores.after), 80))
+    scores = teach.teach(data, path, start, cfg, folds, others, seed=seed)
+    print(textwrap.fill(teach.tell_difference(scores.before, scores.after), 80))
     kept = scores.after.iou.mean() > scores.before.iou.mean()
     print(f"{'The taught model' if kept else f'A copy of {start}, kept,'} is in {path}: "
           f"lesionseg_predict --model {path}")
@@ -248,8 +222,7 @@ def train(
     out: _path=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
     normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
     augment: bool=False, # Flip, turn, zoom and recolor the training images?
-    validate_on: Param('Where validation images come from; default test, with --start holdout',
-                       str, choices=_VALIDATE_ON)=None,
+    validate_on: str=None, # Validation images: holdout (default with --start), test (without)
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     start: _path=None, # Begin with all weights of this: isic2016, a run folder or file
@@ -264,20 +237,18 @@ def train(
     _check(images or not (masks or unconfirmed), "masks need their photographs: give --images.")
     start = start or (images and _PACKAGED)
     size = size or (_load_model(start).size if start else 128)
-    dataset = _corrections(images, masks or images, size, unconfirmed, allow) if images \
-        else _data(data, size, allow, more)
+    if images: dataset = _corrections(images, masks or images, size, unconfirmed, allow)
+    else: dataset = _data(data, size, allow, more)
 
     mode = mode or ('taught' if images else 'finetuning')
-    keep = {'keep': 'best', 'validate_on': validate_on or 'holdout'} if start and not images else {}
-    cfg = _config(mode, dataset, **{
-        'epochs': epochs, 'batch_size': batch_size, 'encoder_lr': encoder_lr,
-        'decoder_lr': decoder_lr, 'normalize': normalize, 'augment': augment,
-        'validate_on': validate_on, 'valid_fraction': valid_fraction, **keep})
+    keep = None
+    if start and not images: keep, validate_on = 'best', validate_on or 'holdout'
+    cfg = _config(mode, dataset, **locals())
     if images: return _teach(cfg, dataset, out, start, folds, more, seed)
     path = Path(out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, start))
     if not start: _tell_weights(weights, dataset)
-    if folds: return _train_folds(cfg, dataset, path, weights, seed, start, folds)
-    _tell_run(_train(cfg, dataset, path, weights, seed, start), start, dataset.test)
+    runs = _train(cfg, dataset, path, weights, seed, start, folds)
+    _tell(runs, path, start, dataset.test if not folds else ())
 
 # %% ../nbs/lib/cli.ipynb #a5b04d24
 def _load_model(path):
@@ -287,24 +258,22 @@ def _load_model(path):
 
 def _load_test(root, size, allow):
     "Load the test images of a data set, and what is unusual about them."
-    from .data import LesionDataset
-    from .files import find_pairs, load_pixels
-    pairs = find_pairs(root, 'test')
+    from . import data, files
+    pairs = files.find_pairs(root, 'test')
     _check(pairs, f"{root} has no test images: add a folder test.")
-    pixels, notes = load_pixels(pairs, size, None, allow)
-    return LesionDataset(pixels, [pair.id for pair in pairs]), notes
+    pixels, notes = files.load_pixels(pairs, size, None, allow)
+    return data.LesionDataset(pixels, [pair.id for pair in pairs]), notes
 
 def _check_data(path, data, root, allow):
     "Say that a run was made on other data; refuse it if none were asked for."
-    import json
     run = Path(path) if Path(path).is_dir() else Path(path).parent
     if path == _PACKAGED or not _is_run(run): return
     made_on = json.loads((run/'config.json').read_text())['data']
     test, _ = _load_test(root, made_on['size'], allow)
-    if test.fingerprint() == made_on['test']['fingerprint']: return
-    _check(_given(data), f"{path} was made on {made_on['name']} and not on the built-in "
-                         "images: give its data with --data.")
-    print(f"{path} was made on {made_on['name']}, and its test images are others.")
+    said = f"{path} was made on {made_on['name']}, and these test images are others"
+    if test.fingerprint() != made_on['test']['fingerprint']:
+        _check(_given(data), f"{said}: give its data with --data.")
+        print(f'{said}.')
 
 def _test_images(models, data, size, allow):
     "Load the test images for some models by path; the size is the first one's own."
@@ -323,24 +292,22 @@ def _test_images(models, data, size, allow):
 def _score_masks(masks, root, allow):
     "Score masks made elsewhere, each at the size of the one in the data set."
     import pandas as pd, torch
-    from torch.nn.functional import interpolate
-    from .files import find_pairs, mask_id, native_masks, parse_allow, read_mask
-    from .metrics import hausdorff95, score_images
-    part = 'test' if find_pairs(root, 'test') else 'train'
-    ids = [pair.id for pair in find_pairs(root, part)]
-    files = [file for file in sorted(Path(masks).iterdir()) if file.is_file()]
-    files = {mask_id(file.stem): file for file in sorted(files, key=lambda file: len(file.stem))}
-    there = [id for id in ids if id in files]
+    from . import files, metrics
+    part = 'test' if files.find_pairs(root, 'test') else 'train'
+    ids = [pair.id for pair in files.find_pairs(root, part)]
+    given = sorted(Path(masks).glob('*.*'), key=lambda file: len(file.stem)) # the longest counts
+    given = {files.mask_id(file.stem): file for file in given}
+    there = [id for id in ids if id in given]
     _check(there, f"{masks} has no mask called {ids[0]}_segmentation.png or the like.")
     print(f"{len(there)} of {len(ids)} {part} images have a mask in {masks}.")
 
     tables = []
-    for id, true in zip(there, native_masks(root, there, part, allow)):
-        found = read_mask(files[id], allow={'empty', 'grey', *parse_allow(allow)})
+    for id, true in zip(there, files.native_masks(root, there, part, allow)):
+        found = files.read_mask(given[id], None, {'empty', 'grey', *files.parse_allow(allow)})
         found, true = (torch.from_numpy(mask)[None, None].float() for mask in (found, true))
-        found = interpolate(found, true.shape[2:]) # the nearest pixel
-        scores = score_images(found, true, [id])
-        tables.append(scores.assign(hausdorff95=hausdorff95(found, true).tolist()))
+        found = torch.nn.functional.interpolate(found, true.shape[2:]) # the nearest pixel
+        scores = metrics.score_images(found, true, [id])
+        tables.append(scores.assign(hausdorff95=metrics.hausdorff95(found, true).tolist()))
     return pd.concat(tables)
 
 # %% ../nbs/lib/cli.ipynb #06e31f4a
@@ -358,26 +325,23 @@ def evaluate(
     masks: _path=None, # Instead of a model: a folder of masks made elsewhere, ID_segmentation.png
 ):
     "Score a model, or masks, on the test images: mean with 95 % interval, spread, worst, median."
-    from .comparison import bootstrap_interval
-    from .core import atomic_write
-    from .files import native_masks
-    from .inference import fuse_conv_bn, score_dataset, with_options
+    from . import comparison, core, files, inference
     _check(bool(model_path) != bool(masks), "Give a model (--model_path) or a folder of masks "
            "(--masks), one of the two.")
     if masks: scores = _score_masks(masks, _given(data) or _built_in(), allow)
     else:
         model = _load_model(model_path)
         root, test = _test_images({model_path: model}, data, size, allow)
-        network = with_options(fuse_conv_bn(model), threshold, tta,
-                               largest_component=largest_component)
-        own = native_masks(root, test.ids, allow=allow) if native else None
-        scores = score_dataset(network, test, threshold, own)
+        network = inference.with_options(inference.fuse_conv_bn(model), threshold, tta,
+                                         largest_component=largest_component)
+        own = files.native_masks(root, test.ids, allow=allow) if native else None
+        scores = inference.score_dataset(network, test, threshold, own)
 
     shown = scores.describe().T.rename(columns={'50%': 'median'})
-    shown[['low', 'high']] = [bootstrap_interval(scores[name].to_numpy()) for name in scores]
+    shown[['low', 'high']] = [comparison.bootstrap_interval(scores[name]) for name in scores]
     print(shown[['mean', 'low', 'high', 'std', 'min', 'median']].round(4).to_string())
     if out:
-        with atomic_write(out) as temporary: scores.to_csv(temporary)
+        with core.atomic_write(out) as temporary: scores.to_csv(temporary)
 
 # %% ../nbs/lib/cli.ipynb #ca5023aa
 @_command
@@ -392,23 +356,22 @@ def visualize(
     out: _path='gallery.png', # The image to write: .png, .pdf or .svg
 ):
     "Draw test images with the outlines of their ground truth and of predictions."
-    from .comparison import pick_by_rank
-    from .data import to_tensors
-    from .inference import fuse_conv_bn, score_dataset, with_options
-    from .plots import plot_gallery, save_figure
+    from . import comparison, inference, plots
     models = {path: _load_model(path) for path in (model_path, compare_model) if path}
     _, test = _test_images(models, data, size, allow)
-    networks = {path: with_options(fuse_conv_bn(model)) for path, model in models.items()}
+    networks = {path: inference.with_options(inference.fuse_conv_bn(model))
+                for path, model in models.items()}
 
-    chosen = indices or pick_by_rank(
-        score_dataset(networks[model_path], test, threshold).iou.to_numpy())
-    for i in chosen:
+    if not indices:
+        scores = inference.score_dataset(networks[model_path], test, threshold)
+        indices = comparison.pick_by_rank(scores.iou.to_numpy())
+    for i in indices:
         _check(i in range(len(test)), f"There is no image {i}: give 0 to {len(test) - 1}.")
-    images, masks = to_tensors(test, chosen)
+    images, masks = test.batch(indices)
     probs = {name: network(images) for name, network in networks.items()}
-    ids = [test.ids[i] for i in chosen]
-    save_figure(plot_gallery(images, masks, probs, ids, threshold), Path(out))
-    print(f"Images {', '.join(map(str, chosen))} are drawn in {out}.")
+    ids = [test.ids[i] for i in indices]
+    plots.save_figure(plots.plot_gallery(images, masks, probs, ids, threshold), Path(out))
+    print(f"Images {', '.join(map(str, indices))} are drawn in {out}.")
 
 # %% ../nbs/lib/cli.ipynb #4ff7ec39
 def _reference(data):
@@ -423,17 +386,17 @@ def _reference(data):
 def _report(runs, data, out, threshold):
     "Write the report; print the table, the verdict, and where to look."
     import pandas as pd
-    from .comparison import score_table, verdict
-    from .report import write_report
-    table = write_report(runs, out, data.test, threshold).reset_index()
+    from . import comparison, report
+    table = report.write_report(runs, out, data.test, threshold).reset_index()
     table = pd.concat([table, pd.DataFrame([_reference(data)])])
     shown = ['strategy', 'source', 'epochs', 'soft IoU', 'soft Dice', 'IoU', 'Dice']
     table = table[shown].assign(epochs=[f'{n:.0f}' if n > 0 else '' for n in table.epochs])
     print(f"\n{table.to_string(index=False, na_rep='', float_format='{:.3f}'.format)}\n")
     print(f"({_PACKAGED} learned from photographs, and was not trained in this run.)\n")
-    scores = score_table(runs)
+    scores = comparison.score_table(runs)
     first, *others = scores.columns.unique('strategy')
-    for other in others: print(textwrap.fill(verdict(scores, first, other), 80) + '\n')
+    for other in others:
+        print(textwrap.fill(comparison.verdict(scores, first, other), 80) + '\n')
     print(f"Open {Path(out)/'report.html'} in a browser; tables and figures are beside it.")
 
 # %% ../nbs/lib/cli.ipynb #0392a2f1
@@ -450,24 +413,25 @@ def compare(
     out: _path=None, # Folder for runs, table, figures and report; default runs/DATA
     threshold: float=.5, # For the gallery, 0 to 1
     normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
-    validate_on: Param('Where validation images come from', str, choices=_VALIDATE_ON)='test',
+    validate_on: str='test', # Where validation images come from: test or holdout
     valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Train strategies and write a report. The same command again goes on where it stopped."
-    from .training import STRATEGIES, make_accelerator
+    from . import runs, training
+    seeds = dict.fromkeys(seeds or [0])
+    for seed in seeds: runs.check_seed(seed)
     dataset = _data(data, size, allow)
     _check(len(dataset.test), f"{dataset.root} has no test images to compare on.")
-    changes = {'epochs': epochs, 'batch_size': batch_size, 'normalize': normalize,
-               'validate_on': validate_on, 'valid_fraction': valid_fraction}
-    configs = {mode: _config(mode, dataset, **changes) for mode in modes or STRATEGIES}
+    given = locals()
+    configs = {mode: _config(mode, dataset, **given) for mode in modes or training.STRATEGIES}
     home = Path(out or _home(dataset))
     _tell_weights(weights, dataset)
-    runs = []
-    for (mode, cfg), seed in product(configs.items(), dict.fromkeys(seeds or [0])):
+    made = []
+    for (mode, cfg), seed in product(configs.items(), seeds):
         name = f'{mode}-seed{seed}' if out else _run_name(mode, cfg, dataset, weights, seed)
-        runs.append(_train(cfg, dataset, home/name, weights, seed))
-    if make_accelerator().is_main_process: _report(runs, dataset, home, threshold)
+        made.extend(_train(cfg, dataset, home/name, weights, seed))
+    if training.make_accelerator().is_main_process: _report(made, dataset, home, threshold)
 
 # %% ../nbs/lib/cli.ipynb #b74865e0
 @_command
@@ -520,11 +484,10 @@ def export(
     out: _path='model.onnx', # The file to write: .onnx, or .html for a page that segments images
 ):
     "Write a model for elsewhere: as ONNX, or as a page that segments photographs in a browser."
-    from .page import export_page, read_card
-    from .release import export_onnx
+    from . import page, release
     network = _load_model(model)
-    if out.lower().endswith('.html'): difference = export_page(network, out, read_card(model))
-    else: difference = export_onnx(network, out)
+    if not out.lower().endswith('.html'): difference = release.export_onnx(network, out)
+    else: difference = page.export_page(network, out, page.read_card(model))
     print(f"{out} is written; its probabilities differ from PyTorch's by at most {difference:.0e}.")
 
 @_command
@@ -536,10 +499,9 @@ def release(
     allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Pack a run for others: small weights, scores on the test images, a model card."
-    from .release import pack
-    from .runs import Run
-    finished = Run(run)
+    from . import release, runs
+    finished = runs.Run(run)
     made_on = finished.config['data']
     dataset = _data(data, made_on['size'], allow)
-    scores = pack(finished, dataset, out, name or made_on['name'], allow)
+    scores = release.pack(finished, dataset, out, name or made_on['name'], allow)
     print(f"{scores.round(4).to_string()}\nEverything is in {out}; read README.md first.")

@@ -7,99 +7,80 @@ __all__ = ['convert_masks']
 
 # %% ../nbs/lib/convert.ipynb #c0000003
 import base64, io, json
-from collections import Counter
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path
+from collections import Counter, defaultdict
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from .core import LesionsegError
-from .files import IMAGE_SUFFIXES
+from .files import walk
 from .masks import save_mask
 
 # %% ../nbs/lib/convert.ipynb #c0000006
-def _fill(points, size):
-    "Fill a polygon, corners x, y in pixels, in an image of some width and height."
+def _fill(polygons, size):
+    "Fill polygons, each of corners x, y in pixels, in an image of some width and height."
     mask = Image.new('1', size)
-    ImageDraw.Draw(mask).polygon([tuple(point) for point in points], fill=1)
-    return np.array(mask)
+    for corners in polygons:
+        if np.size(corners) > 4: # else a box
+            ImageDraw.Draw(mask).polygon(np.ravel(corners).tolist(), fill=1)
+    return mask
 
 # %% ../nbs/lib/convert.ipynb #c0000009
-def _draw(shape, size):
-    "Draw a shape of labelme; None if it is no outline."
-    kind, points = shape.get('shape_type') or 'polygon', shape['points']
-    if kind == 'polygon' and len(points) > 2: return _fill(points, size)
-    if kind != 'mask': return None
-    whole = Image.new('1', size)
-    part = Image.open(io.BytesIO(base64.b64decode(shape['mask']))).convert('1')
-    x, y = points[0]
-    whole.paste(part, (round(x), round(y)))
-    return np.array(whole)
-
-def _stem(name): return Path(name.replace('\\', '/')).stem
-
 def _from_labelme(content):
-    "Yield name, label and mask of each shape."
-    size = content['imageWidth'], content['imageHeight']
+    size, shapes = (content['imageWidth'], content['imageHeight']), []
     for shape in content['shapes']:
-        yield _stem(content['imagePath']), shape['label'], _draw(shape, size)
+        kind, points = shape.get('shape_type', 'polygon'), shape['points']
+        mask = _fill([points] if kind == 'polygon' else [], size)
+        if kind == 'mask':
+            part = Image.open(io.BytesIO(base64.b64decode(shape['mask'])))
+            mask.paste(part.convert('1'), tuple(np.round(points[0]).astype(int)))
+        shapes.append((shape['label'], mask))
+    yield PureWindowsPath(content['imagePath']).stem, shapes
 
 # %% ../nbs/lib/convert.ipynb #c000000c
 def _unpack(runs):
     "Make a mask of COCO's runs of pixels."
-    counts, (height, width) = runs['counts'], runs['size']
-    if not isinstance(counts, list):
-        try: from pycocotools import mask # type: ignore (an extra, and compiled)
-        except ImportError:
-            raise LesionsegError("The file holds packed masks of COCO (counts is a text): "
-                                 "pip install pycocotools.") from None
-        return mask.decode(runs) > 0
-    inside = np.arange(len(counts)) % 2 == 1
-    return np.repeat(inside, counts).reshape(width, height).T
+    if isinstance(runs['counts'], str):
+        from pycocotools import mask # type: ignore (an extra, and compiled)
+        return Image.fromarray(mask.decode(runs) > 0)
+    inside = np.arange(len(runs['counts'])) % 2 == 1
+    return Image.fromarray(np.repeat(inside, runs['counts']).reshape(runs['size'][::-1]).T)
 
 def _from_coco(content):
-    "Yield name, label and mask of each annotation."
-    images = {image['id']: image for image in content['images']}
-    labels = {kind['id']: kind['name'] for kind in content.get('categories', [])}
-    for note in sorted(content['annotations'], key=lambda note: note['image_id']):
-        image, drawn = images[note['image_id']], note['segmentation']
+    labels = {kind['id']: kind['name'] for kind in content['categories']}
+    shapes = defaultdict(list)
+    for note in content['annotations']:
+        shapes[note['image_id']].append((labels[note['category_id']], note.get('segmentation', [])))
+    for image in content['images']:
         size = image['width'], image['height']
-        masks = [_unpack(drawn)] if isinstance(drawn, dict) else [
-            _fill(np.reshape(points, (-1, 2)), size) for points in drawn]
-        mask = np.any(masks, axis=0) if masks else None # a box without an outline
-        yield _stem(image['file_name']), labels.get(note['category_id'], ''), mask
+        yield PureWindowsPath(image['file_name']).stem, [
+            (label, _unpack(drawn) if isinstance(drawn, dict) else _fill(drawn, size))
+            for label, drawn in shapes[image['id']]]
 
 # %% ../nbs/lib/convert.ipynb #c000000f
-def _from_yolo(file, photos):
-    "Yield name, label and mask of each line: a class, and corners as shares of width and height."
-    with Image.open(photos[file.stem]) as image: size = ImageOps.exif_transpose(image).size
-    for line in file.read_text().splitlines():
-        label, *numbers = line.split()
-        points = np.reshape([float(number) for number in numbers], (-1, 2))*size
-        yield file.stem, label, _fill(points, size) if len(points) > 2 else None # else a box
+def _from_yolo(file, photo):
+    with Image.open(photo) as image: size = ImageOps.exif_transpose(image).size
+    lines = [line.split() for line in file.read_text().splitlines()]
+    yield file.stem, [(label, _fill([np.reshape(shares, (-1, 2)).astype(float)*size], size))
+                      for label, *shares in lines]
 
 def _from_cvat(file):
-    "Yield name, label and mask of each color but black."
+    lines = (file.parent.parent/'labelmap.txt').read_text().splitlines()
+    labels = {color: label for label, color, *_ in (line.split(':') for line in lines)}
     pixels = np.array(Image.open(file).convert('RGB'))
-    labels = {}
-    table = file.parent.parent/'labelmap.txt'
-    for line in table.read_text().splitlines() if table.is_file() else []:
-        name, color, *_ = line.split(':')
-        if not line.startswith('#'): labels[tuple(map(int, color.split(',')))] = name
-    for color in np.unique(pixels.reshape(-1, 3), axis=0):
-        name = labels.get(tuple(color.tolist()), 'color')
-        if color.any(): yield file.stem, name, (pixels == color).all(2)
+    colors = [color for color in np.unique(pixels.reshape(-1, 3), axis=0) if color.any()]
+    yield file.stem, [(labels[','.join(map(str, color))],
+                       Image.fromarray((pixels == color).all(2))) for color in colors]
 
 # %% ../nbs/lib/convert.ipynb #c0000011
 def _shapes(file, photos):
-    "Yield name, label and mask of all shapes in a file, whichever tool has written it."
+    "Yield the name of each image in a file, and its shapes: pairs of label and mask."
     if file.suffix == '.json':
         content = json.loads(file.read_text('utf-8'))
         if 'shapes' in content: return _from_labelme(content)
         if 'annotations' in content: return _from_coco(content)
-    if file.suffix == '.txt' and file.stem in photos: return _from_yolo(file, photos)
+    if file.suffix == '.txt' and file.stem in photos: return _from_yolo(file, photos[file.stem])
     if file.suffix == '.png' and file.parent.name == 'SegmentationClass': return _from_cvat(file)
     return iter(())
 
@@ -109,18 +90,15 @@ def convert_masks(
     label: str='', # Take the shapes of this label; default all
 ) -> Counter: # How many shapes of each label were there; '' stands for boxes and the like
     "Write NAME_segmentation.png for each image that has a shape."
-    files = [file for file in sorted(Path(folder).rglob('*')) if file.is_file()]
-    photos = {file.stem: file for file in files if file.suffix.lower() in IMAGE_SUFFIXES
-              and file.parent.name != 'SegmentationClass'}
-    labels, written = Counter(), 0
-    for file in files:
-        for name, shapes in groupby(_shapes(file, photos), itemgetter(0)):
-            drawn = [(kind, mask) for _, kind, mask in shapes]
-            labels.update(kind if mask is not None else '' for kind, mask in drawn)
-            masks = [mask for kind, mask in drawn if mask is not None and label in ('', kind)]
-            if not masks: continue
-            save_mask(np.any(masks, axis=0), Path(out)/f'{name}_segmentation.png', b'')
-            written += 1
+    files = dict(walk(Path(folder)))
+    photos = {file.stem: file for file, kind in files.items() if not kind}
+    labels, written = Counter(), False
+    for name, shapes in (found for file in files for found in _shapes(file, photos)):
+        labels.update(kind if mask.getbbox() else '' for kind, mask in shapes)
+        chosen = [mask for kind, mask in shapes if mask.getbbox() and label in ('', kind)]
+        if not chosen: continue
+        save_mask(np.any(chosen, axis=0), Path(out)/f'{name}_segmentation.png')
+        written = True
 
     if written: return labels
     raise LesionsegError(f"{folder} holds no shape{f' called {label}' if label else ''} of "

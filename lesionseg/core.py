@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['Images', 'Masks', 'Logits', 'Probs', 'Scores', 'Pixels', 'LesionsegError', 'atomic_write', 'remove_leftovers',
-           'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
+           'locked', 'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
 
 # %% ../nbs/lib/core.ipynb #19df16e4
 import ctypes, os, platform, random, re
 import numpy as np, platformdirs, psutil, torch
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 # %% ../nbs/lib/core.ipynb #8cff172d
@@ -39,6 +39,18 @@ def remove_leftovers(folder: str|Path):
     for path in Path(folder).glob(f'.*.{platform.node()}.*.tmp*'):
         found = re.search(r'\.(\d+)\.tmp', path.name)
         if found and not psutil.pid_exists(int(found[1])): path.unlink(missing_ok=True)
+
+# %% ../nbs/lib/core.ipynb #a466b2a2
+def locked(folder: Path):
+    "Lock a folder, for a `with`. Raises `LesionsegError` if another process has."
+    from filelock import FileLock, Timeout
+    try: return FileLock(folder/'.lock').acquire(timeout=0)
+    except Timeout:
+        raise LesionsegError(f"{folder} is in use by another process: wait until it has ended, "
+                             "or choose another one.") from None
+    except (OSError, NotImplementedError) as error:
+        print(f"{folder} cannot be locked ({error}): start no second process that writes there.")
+        return nullcontext()
 
 # %% ../nbs/lib/core.ipynb #06438b1e
 def available_cores() -> int:

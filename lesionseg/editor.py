@@ -15,27 +15,26 @@ import anywidget, numpy as np, traitlets
 from PIL import Image
 from scipy import ndimage
 
-from .core import LesionsegError, Pixels
+from .core import LesionsegError, Pixels, locked
 from .files import read_mask
 from .inference import segment
 from .masks import (
-    corrected_ids, draw_outline, find_images, is_sound, locked, read_photo, read_predictions,
-    save_mask, write_predictions)
+    content_hash, corrected_ids, draw_outline, encode, find_images, is_sound, read_photo,
+    read_predictions, save_mask, write_predictions)
 from .weights import LesionSegmenter
 
 # %% ../nbs/lib/editor.ipynb #ed000006
 def _resized(mask, size):
     "Bring a mask of booleans to a size (width, height)."
     method = Image.Resampling.BOX if mask.size > size[0]*size[1] else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(mask.astype('uint8')*255).resize(size, method)) > 127
+    return np.asarray(Image.fromarray(mask).convert('L').resize(size, method)) > 127
 
 # %% ../nbs/lib/editor.ipynb #ed000009
 def _merged(whole, start, painted):
     "Take a painted mask where it differs from what was shown at the `start`, else the whole one."
-    changed = ndimage.binary_dilation(start != painted)
-    if not changed.any(): return whole
     size = whole.shape[::-1]
-    where = Image.fromarray(changed.astype('uint8')*255).resize(size, Image.Resampling.BOX)
+    changed = Image.fromarray(ndimage.binary_dilation(start != painted))
+    where = changed.convert('L').resize(size, Image.Resampling.BOX)
     return np.where(np.asarray(where) > 0, _resized(painted, size), whole)
 
 # %% ../nbs/lib/editor.ipynb #ed00000c
@@ -76,14 +75,12 @@ class MaskEditor(anywidget.AnyWidget):
         self.whole = np.zeros((height, width), bool) if mask is None else mask > 0
         size = [max(1, round(length*self.side/max(width, height))) for length in (width, height)]
         self.start = _resized(self.whole, size)
-        jpeg = io.BytesIO()
-        Image.fromarray(photo).resize(size).save(jpeg, 'JPEG', quality=90)
-        small = b''
-        if probs is not None:
-            values = Image.fromarray((probs*255).round().astype('uint8'))
-            small = values.resize(size, Image.Resampling.BILINEAR).tobytes()
         with self.hold_sync():
-            self.image, self.values, self.probs = jpeg.getvalue(), self.start.tobytes(), small
+            self.image = encode(Image.fromarray(photo).resize(size), 'JPEG', quality=90)
+            self.values, self.probs = self.start.tobytes(), b''
+            if probs is not None:
+                values = Image.fromarray((probs*255).round().astype('uint8'))
+                self.probs = values.resize(size, Image.Resampling.BILINEAR).tobytes()
 
     @property
     def painted(self): # Booleans, height × width of `image`
@@ -95,88 +92,83 @@ class MaskEditor(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs): # with a still, for where no kernel runs
         jpeg = draw_outline(np.asarray(Image.open(io.BytesIO(self.image))), self.painted, 400)
-        still = io.BytesIO()
-        Image.open(io.BytesIO(jpeg)).save(still, 'PNG')
+        still = encode(Image.open(io.BytesIO(jpeg)), 'PNG')
         live, more = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return live | {'text/plain': type(self).__name__,
-                       'image/png': base64.b64encode(still.getvalue()).decode()}, more
+                       'image/png': base64.b64encode(still).decode()}, more
 
 # %% ../nbs/lib/editor.ipynb #ed000011
-class _Folder:
-    "Photographs, the most doubtful first, and their masks as `segment_folder` writes them."
-    def __init__(self, images, masks):
-        self.home, self.table = masks, masks/'predictions.csv'
-        rows = read_predictions(self.table)
-        known = {row['path']: id for id, row in rows.items() if not row['error']}
-        failed = {row['path'] for row in rows.values()} - known.keys()
-        paths = {str(known.get(str(path), path.stem)): path
-                 for path in images if str(path) not in failed}
-        sure = {id: row['mean_probability'] for id, row in rows.items() if row['lesion_share'] > 0}
-        order = sorted(paths, key=lambda id: (sure.get(id, 0), id))
-        self.paths = {id: paths[id] for id in order}
-        self.before = {} # What the files held that were read
-        seen = corrected_ids(masks)
-        if seen is None: seen = {id for id in self.paths if is_sound(self.file(id))}
-        self.seen = seen & self.paths.keys()
-
-    def file(self, id): return self.home/f'{id}_segmentation.png'
-
-    def read(self, id):
-        "Read a photograph and its mask; None if that is absent, damaged or of another size."
-        photo, file, mask = read_photo(self.paths[id]), self.file(id), None
-        self.before[id] = file.read_bytes() if file.is_file() else b''
-        if is_sound(file): mask = read_mask(file, allow=('empty', 'grey'))
-        return photo, mask if mask is not None and mask.shape == photo.shape[:2] else None
-
-    def save(self, id, mask):
-        save_mask(mask, self.file(id), self.before[id])
-        self.before[id] = self.file(id).read_bytes()
-        self.seen.add(id)
-
-    def confirm(self, id):
-        "Note that somebody has looked at a mask, or take that back. Is it confirmed now?"
-        with locked(self.home):
-            rows = read_predictions(self.table)
-            if id not in rows: return True
-            rows[id]['confirmed'] = not rows[id]['confirmed']
-            write_predictions(rows, self.table)
-        self.seen = (self.seen | {id}) if rows[id]['confirmed'] else self.seen - {id}
-        return rows[id]['confirmed']
+def _doubtful_first(images, masks):
+    "Order photographs by how sure the network was of their masks. Returns the paths by id."
+    rows = read_predictions(masks/'predictions.csv')
+    ids = {row['path']: id for id, row in rows.items()}
+    paths = {ids.get(str(path), path.stem): path for path in images}
+    failed = {id for id, row in rows.items() if row['error']}
+    sure = {id: np.nan_to_num(row['mean_probability']) for id, row in rows.items()}
+    order = sorted(paths.keys() - failed, key=lambda id: (sure.get(id, 0), id))
+    return {id: paths[id] for id in order}
 
 # %% ../nbs/lib/editor.ipynb #ed000014
 class Corrector(MaskEditor):
     "Walk through photographs and their masks; `correct` begins it."
     def __init__(self, images: list[Path], masks: Path, model: LesionSegmenter|None, side: int):
-        self.folder, self.model = _Folder(images, masks), model
-        self.ids = [*self.folder.paths]
         super().__init__(np.zeros((3, 4, 3), 'uint8'), side=side)
+        self.home, self.model = masks, model
+        self.paths = _doubtful_first(images, masks)
+        self.ids, seen = [*self.paths], corrected_ids(masks)
+        if seen is None: seen = {id for id in self.ids if is_sound(self.file(id))}
+        self.seen = seen.intersection(self.ids)
         self.deeds = ['previous', 'right', 'save', 'next']
-        self.go(next((i for i, id in enumerate(self.ids) if id not in self.folder.seen), 0))
+        self.go(next((i for i, id in enumerate(self.ids) if id not in self.seen), 0))
         self.observe(self._act, 'deed')
+
+    def file(self, id: str) -> Path: return self.home/f'{id}_segmentation.png'
 
     def go(self, place: int):
         "Show the photograph at a place in the order, from 0."
-        photo, mask = self.folder.read(self.ids[place])
+        id = self.ids[place]
+        photo, file, mask = read_photo(self.paths[id]), self.file(id), None
+        if is_sound(file): mask = read_mask(file, allow=('empty', 'grey'))
+        if mask is not None and mask.shape != photo.shape[:2]: mask = None
         small = Image.fromarray(photo)
         small.thumbnail((self.side, self.side))
         self.show(photo, mask, segment(small, self.model))
-        self.place, self.id, self.saved = place, self.ids[place], self.values
+        self.place, self.id, self.saved = place, id, self.values
+        self.known = content_hash(file)
         self._tell()
 
+    def save(self):
+        "Write the mask; what another program has written meanwhile is set aside."
+        _, self.known, _ = save_mask(self.mask, self.file(self.id), self.known)
+        self.seen.add(self.id)
+
+    def confirm(self) -> bool: # Is it confirmed now?
+        "Note that somebody has looked at the mask, or take that back."
+        table = self.home/'predictions.csv'
+        with locked(self.home):
+            rows = read_predictions(table)
+            if self.id not in rows: return True
+            row = rows[self.id]
+            row['confirmed'] = not row['confirmed']
+            write_predictions(rows, table)
+        if row['confirmed']: self.seen.add(self.id)
+        else: self.seen.discard(self.id)
+        return row['confirmed']
+
     def _tell(self, more=''):
-        seen, share = self.folder.seen, self.painted.mean()
-        self.said = (f"{self.place + 1} of {len(self.ids)}: {self.id}, {share:.1%} lesion"
-                     f"{', looked at' if self.id in seen else ''}; {len(seen)} done. {more}")
+        looked_at = ', looked at' if self.id in self.seen else ''
+        self.said = (f"{self.place + 1} of {len(self.ids)}: {self.id}, {self.painted.mean():.1%} "
+                     f"lesion{looked_at}; {len(self.seen)} done. {more}")
 
     def _act(self, change):
         "Do what a button asks for; what goes wrong is said below the canvas."
         (deed, when), step = self.deed, 0
         with self.hold_sync():
             try:
-                new = deed == 'right' and not self.folder.file(self.id).is_file()
-                if new or self.values != self.saved: self.folder.save(self.id, self.mask)
+                new = deed == 'right' and not self.file(self.id).is_file()
+                if new or self.values != self.saved: self.save()
                 self.saved = self.values
-                if deed == 'right': step = int(self.folder.confirm(self.id))
+                if deed == 'right': step = int(self.confirm())
                 else: step = {'next': 1, 'previous': -1}.get(str(deed), 0)
                 if 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
                 else: self._tell('There is no other.' if step else 'Saved.')

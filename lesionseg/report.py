@@ -22,6 +22,7 @@ from .comparison import (
 from .core import atomic_write
 from .data import LesionDataset, to_tensors
 from .inference import fuse_conv_bn, predict, predict_dataset
+from .masks import encode
 from .metrics import iou
 from .plots import (
     montage, plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds, to_pixels)
@@ -47,21 +48,14 @@ def fill_template(
     return _TEMPLATES.get_template(file).render(values)
 
 # %% ../nbs/lib/report.ipynb #6fedbe74
-def _saved(save, **options):
-    "The bytes that a method `save` writes into a file."
-    buffer = io.BytesIO()
-    save(buffer, **options)
-    return buffer.getvalue()
-
 def _png(fig):
     "A figure as the bytes of a PNG file; the figure is closed."
-    content = _saved(fig.savefig, dpi=120)
+    buffer = io.BytesIO()
+    fig.savefig(buffer, dpi=120)
     plt.close(fig)
-    return content
+    return buffer.getvalue()
 
-def _jpeg(image):
-    "An `Image` as the bytes of a JPEG file: of a photograph a tenth of the size."
-    return _saved(image.convert('RGB').save, format='JPEG', quality=90)
+def _jpeg(image): return encode(image.convert('RGB'), 'JPEG', quality=90)
 
 # %% ../nbs/lib/report.ipynb #3a2ffe3e
 def _verdicts(table, metric='IoU'):
@@ -119,7 +113,7 @@ def _summary(scores, gallery, differences):
     last = [('\n'.join([name, *map(str, column)]), nothing) for name, column in columns.items()]
     tiles = [[(caption, Image.open(io.BytesIO(png)))] for caption, png in figures.items()]
     sheet = ImageOps.expand(montage([*tiles, last], gap=16), 16, 'white')
-    return _saved(sheet.save, format='PNG')
+    return encode(sheet, 'PNG')
 
 # %% ../nbs/lib/report.ipynb #0464c5d1
 def _sweep(network, test, threshold, batch_size=None):

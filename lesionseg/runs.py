@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .core import (
-    LesionsegError, atomic_write, keep_freed_memory, remove_leftovers, set_seed)
+    LesionsegError, atomic_write, keep_freed_memory, locked, remove_leftovers, set_seed)
 from .data import LesionData
 from .inference import fuse_conv_bn, predict, score_dataset
 from .metrics import METRICS
@@ -246,18 +246,6 @@ class _TrainingRun(Run):
         for old in self.files()[1:]: old.unlink()
         with atomic_write(self.path/'scores.csv') as temporary: scores.to_csv(temporary)
 
-# %% ../nbs/lib/runs.ipynb #a466b2a8
-def _lock(folder):
-    "Keep other trainings out of a folder. Raises `LesionsegError` if one is in it."
-    from filelock import FileLock, Timeout
-    try: return FileLock(folder/'checkpoint'/'lock').acquire(timeout=0)
-    except Timeout:
-        raise LesionsegError(f"{folder} is being trained by another process: wait until it has "
-                             "ended, or choose another name.") from None
-    except (OSError, NotImplementedError) as error:
-        print(f"{folder} cannot be locked ({error}): start no second training in it.")
-        return nullcontext()
-
 # %% ../nbs/lib/runs.ipynb #108f5f93
 def _planes(norm, inputs): return (inputs[0].contiguous(),)
 
@@ -319,7 +307,7 @@ def train_run(
     if _is_done(run): return Run(path)
     accelerator.wait_for_everyone() # all have read the folder before it changes
 
-    with _lock(run.path) if leads else nullcontext():
+    with locked(run.path/'checkpoint') if leads else nullcontext():
         history = _fit(model, parts[:2], run, callbacks, quiet or not leads)
         if leads and history: run.finish(history, model, data.test)
     accelerator.wait_for_everyone()

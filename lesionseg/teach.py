@@ -7,7 +7,7 @@ __all__ = ['load_corrections', 'fold', 'train_folds', 'mix', 'score_start', 'tel
 
 # %% ../nbs/lib/teach.ipynb #7ea00003
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,14 +46,12 @@ def load_corrections(
                       notes=(said, *notes), allow=parse_allow(allow))
 
 # %% ../nbs/lib/teach.ipynb #7ea00013
-def fold(
-    data: LesionData, # Its training images are divided
-    number: int, # Which fold, from 0
-    folds: int=5, # How many there are
-) -> LesionData: # The images of this fold are its test images
-    "Hold out one fold of the training images."
+def _hash(text): return hashlib.sha256(text.encode()).hexdigest()
+
+def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
+    "Hold out one fold of the training images, counted from 0, as test images."
     groups = [data.lesions.get(id, id) for id in data.train.ids]
-    order = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())
+    order = sorted(set(groups), key=_hash)
     held_out = np.array([order.index(group) % folds == number for group in groups])
     train, test = (data.train.subset(np.flatnonzero(which)) for which in (~held_out, held_out))
     return replace(data, train=train, test=test)
@@ -78,13 +76,10 @@ def train_folds(
         if not runs[-1].finished: raise KeyboardInterrupt # stopped by one, and told
     return runs
 
-def mix(
-    train: LesionDataset,
-    more: LesionDataset|None, # Other images; None: nothing is changed
-) -> LesionDataset:
+def mix(train: LesionDataset, more: LesionDataset|None) -> LesionDataset:
     "Add as many other images as there are, or all: those whose hashes come first."
     if more is None: return train
-    order = np.argsort([hashlib.sha256(id.encode()).hexdigest() for id in more.ids])
+    order = np.argsort([_hash(id) for id in more.ids])
     more = more.subset(order[:len(train)])
     pixels = np.concatenate([part.pixels[part.rows] for part in (train, more)])
     return LesionDataset(pixels, train.ids + more.ids, train.transform)
@@ -95,18 +90,15 @@ def score_start(start: str|Path, dataset: LesionDataset) -> pd.DataFrame:
     model = fuse_conv_bn(LesionSegmenter.from_pretrained(start))
     return score_dataset(partial(predict, model), dataset)
 
-def tell_difference(
-    before: pd.DataFrame, # Scores of each image, as of `score_dataset`
-    after: pd.DataFrame, # Of the same images
-) -> str:
-    "Say how good a model was before and after, and whether it is better."
+def tell_difference(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    "Say by the scores of each image whether a model is better than it was before."
     test = paired_test(before.iou, after.loc[before.index].iou)
+    mean = test['mean difference']
+    verdict = 'Not sure: the interval holds 0. Correct more images.' if mean > 0 else 'Not better.'
     if test.low > 0: verdict = 'Better.'
-    elif test['mean difference'] > 0: verdict = 'Not sure: the interval holds 0. Correct more images.'
-    else: verdict = 'Not better.'
     return (f"On {test.images} held-out images the mean IoU was {before.iou.mean():.3f} before and "
-            f"is {after.iou.mean():.3f} after: {test['mean difference']:+.3f} (95 % interval "
-            f"{test.low:+.3f} to {test.high:+.3f}). {verdict}")
+            f"is {after.iou.mean():.3f} after: {mean:+.3f} (95 % interval {test.low:+.3f} to "
+            f"{test.high:+.3f}). {verdict}")
 
 # %% ../nbs/lib/teach.ipynb #7ea00021
 def teach(

@@ -166,8 +166,8 @@ BROKEN = { # name: notebook, what is redefined, how
         def _on_isic2016(run): return True'''),
 
     # ---- masks
-    'a corrected mask is overwritten': ('lib/masks', '_settle', '''
-        def _settle(mask, file, sha256, redo_corrected): return true(mask, file, sha256, True)'''),
+    'a corrected mask is overwritten': ('lib/masks', 'save_mask', '''
+        def save_mask(mask, file, known='', keep=False): return true(mask, file, known)'''),
     'masks of other weights count as done': ('lib/masks', '_how', '''
         def _how(*rest):
             how = true(*rest)

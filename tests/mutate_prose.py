@@ -5,7 +5,7 @@ digits swapped. A change is seen `alone` if the prose no longer agrees with pros
 that something computes, asserts or shows (`checked`; not settings, examples and cited ones), `with
 table` counts the changes that are seen even if prose.csv is changed alike.
 
-`python tests/mutate_prose.py` writes nbs/studies/results/mutations.csv (seconds)."""
+`python tests/mutate_prose.py` writes tests/mutations.csv (seconds)."""
 import pandas as pd
 
 import prose

@@ -1,6 +1,6 @@
 """Each decimal that stands in prose, and what it is bound to.
 
-`nbs/studies/results/prose.csv` has a row for each: file, cell, the words around it, the number, and
+`tests/prose.csv` has a row for each: file, cell, the words around it, the number, and
 what it is bound to. That is one of
 
 - `claim: NAME`, a row of claims.csv, which the tests compute from the results;
@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import stats
 
 ROOT = Path(__file__).parent.parent
-TABLE = ROOT/'nbs/studies/results/prose.csv'
+TABLE = ROOT/'tests/prose.csv'
 COLUMNS = ['file', 'cell', 'before', 'number', 'after', 'bound']
 PLACE = COLUMNS[:5]
 TEXTS = ['README.md', 'lesionseg/weights/README.md', 'lesionseg/static/card.md']

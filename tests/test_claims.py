@@ -1,6 +1,6 @@
 """Each number that the texts report is followed to the committed file that it comes from.
 
-`nbs/studies/results/claims.csv` has a row for each claim: what is claimed, the file, cell and words
+`tests/claims.csv` has a row for each claim: what is claimed, the file, cell and words
 that print it, the value and its interval as printed there, the table, how it is computed from it,
 and the command that makes the table. The column `how` names a function of this module, then a
 column, then conditions. Every other decimal of the prose is in prose.csv, see `prose.py`."""
@@ -15,7 +15,7 @@ import mutate_prose, prose
 from conftest import ROOT, code_cells
 from lesionseg.comparison import bootstrap_interval
 
-CLAIMS = pd.read_csv(ROOT/'nbs/studies/results/claims.csv', dtype=str, keep_default_na=False)
+CLAIMS = pd.read_csv(ROOT/'tests/claims.csv', dtype=str, keep_default_na=False)
 CLAIMS = CLAIMS.to_dict('records')
 ids = [f"{claim['where'].split('/')[-1]}: {claim['claim']}"[:80] for claim in CLAIMS]
 WORDS = {'seventeenth': '17', 'twelfth': '12'}

@@ -55,7 +55,7 @@ def test_two_trainings_in_one_folder(data, tmp_path):
     wait_for_epoch(first, out, 1)
     second = shell(*train(data, out, epochs=200))
     assert second.returncode == 1 and second.stderr.count('\n') == 1
-    assert 'is being trained by' in second.stderr
+    assert 'is in use by another' in second.stderr
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
     assert first.returncode == 130
