@@ -89,6 +89,9 @@ def module_of(nb):
 
 def head(nb, source):
     "A line for below the title: how long it reads, where to run it, what it exports."
+    if source == 'nbs/index.ipynb':
+        return ('[Try it in this browser](try_it.md){ .md-button .md-button--primary }\n'
+                '[Begin the course](00_start_here.md){ .md-button }')
     words = sum(len(cell.source.split()) for cell in nb.cells if cell.cell_type == 'markdown')
     minutes = max(1, round(words/200))
     project = settings['git_url'].removeprefix('https://github.com/')
@@ -120,9 +123,9 @@ def signature(node, lines):
 
 def public_nodes(tree):
     "The functions and classes of a module that it exports."
-    exports = next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)
-                   and getattr(node.targets[0], 'id', '') == '__all__')
-    return [node for node in tree.body if getattr(node, 'name', None) in exports]
+    lists = [node.value for node in tree.body if isinstance(node, ast.Assign)
+             and ast.unparse(node.targets[0]) == '__all__']
+    return [node for node in tree.body if getattr(node, 'name', None) in ast.literal_eval(lists[0])]
 
 
 def reference(name, notebook):
@@ -203,6 +206,7 @@ def on_config(config):
     texts |= {f'reference/{name}.md': reference(name, modules[name]) for name in modules}
     texts['reference/index.md'] = reference_list(modules)
     texts |= {name: text for name, (text, _) in WHOLE.items()}
+    texts['index.md'] = '---\nhide: [navigation]\n---\n' + texts['index.md']
     for name, text in texts.items():
         (folder/name).parent.mkdir(parents=True, exist_ok=True)
         (folder/name).write_text(text)
@@ -218,11 +222,14 @@ def formula(match):
     return mathml(unescape(match[2]), display=display)
 
 
-def on_page_content(html, **others):
-    "Draw the formulas; take from the code what colors nothing."
+def on_page_content(html, page, **others):
+    "Draw the formulas; take from the code what colors nothing; let search find prose."
     found = r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>'
     html = re.sub(found, formula, html, flags=re.S)
-    return re.sub('<span class="[nw]">([^<]*)</span>', r'\1', html)
+    html = re.sub('<span class="[nw]">([^<]*)</span>', r'\1', html)
+    code = 'class="language-python'
+    is_reference = page.file.src_uri.startswith('reference/')
+    return html if is_reference else html.replace(code, f'data-search-exclude {code}')
 
 
 def on_post_page(output, page, **others):
