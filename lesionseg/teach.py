@@ -117,20 +117,19 @@ def teach(
     **options, # Of `train_run`: seed, quiet, callbacks
 ) -> pd.DataFrame: # Scores of each held-out image, columns 'before' and 'after'
     "Teach a model, and keep it if it is better. The same call again goes on where it stopped."
-    path = Path(path)
     model = LesionSegmenter.from_pretrained(start)
     cfg = replace(cfg, normalize=model.normalize)
+    path = Path(path)
     options |= {'weights': None, 'start': start}
     number = min(max(folds or 5, 2), len(data.train))
     chosen = range(number if folds or len(data.train) < 60 else 1)
     runs = train_folds(cfg, data, path/'folds', chosen, number, more, **options)
-
     after = pd.concat([run.scores for run in runs])
-    held_out = data.train.subset([data.train.ids.index(id) for id in after.index])
-    before = score_start(start, held_out)
+    positions = map(data.train.ids.index, after.index)
+    before = score_start(start, data.train.subset([*positions]))
     if after.iou.mean() > before.iou.mean():
-        epochs = np.mean([run.history.valid_loss.idxmin() for run in runs])
-        last = replace(cfg, epochs=max(1, round(epochs)), keep='last')
+        epochs = round(np.mean([run.history.valid_loss.idxmin() for run in runs]))
+        last = replace(cfg, epochs=epochs, keep='last')
         everything = replace(data, train=mix(data.train, more), test=data.train)
         model = _train('All images:', last, everything, path/'all', options).model()
 
