@@ -98,10 +98,10 @@ class MaskEditor(anywidget.AnyWidget):
                        'image/png': base64.b64encode(still).decode()}, more
 
 # %% ../nbs/lib/editor.ipynb #ed000011
-def _doubtful_first(images, masks) -> dict[str, Path]:
+def _doubtful_first(images: list[Path], masks: Path) -> dict[str, Path]:
     "Order photographs by how sure the network was of their masks. Returns the paths by id."
     rows = read_predictions(masks/'predictions.csv')
-    ids = {row['path']: id for id, row in rows.items()}
+    ids: dict[str, str] = {row['path']: id for id, row in rows.items()}
     paths = {ids.get(str(path), path.stem): path for path in images}
     failed = {id for id, row in rows.items() if row['error']}
     sure = {id: np.nan_to_num(row['mean_probability']) for id, row in rows.items()}

@@ -83,9 +83,8 @@ TUNED = TrainConfig(
     'tuned', frozen='stem', encoder_lr=1e-3, batch_size=32, normalize=True, augment=True,
     dropout=0., loss='bce+jaccard', schedule='one-cycle', weight_decay=.01, logit_scale=4.,
     validate_on='test')
-TAUGHT = replace( # Goes on from a trained model, on a few images
-    TUNED, name='taught', frozen='statistics', encoder_lr=1e-4, decoder_lr=1e-3, batch_size=4,
-    epochs=20, keep='best')
+TAUGHT = replace(TUNED, name='taught', frozen='statistics', encoder_lr=1e-4, decoder_lr=1e-3,
+                 batch_size=4, epochs=20, keep='best') # Goes on from a trained model
 MODES = STRATEGIES | {'tuned': TUNED, 'taught': TAUGHT} # By mode
 
 # %% ../nbs/04_training.ipynb #e9565bc5
