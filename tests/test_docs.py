@@ -136,7 +136,7 @@ def test_report_is_part_of_the_site(site):
 @pytest.mark.parametrize('word', ['HEIC', 'annotate', 'folder'])
 def test_search_knows(site, word):
     entries = json.loads((site/'search/search_index.json').read_text())['docs']
-    assert any(word.lower() in entry['text'].lower() for entry in entries)
+    assert any(word.lower() in f"{entry['title']} {entry['text']}".lower() for entry in entries)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -190,7 +190,7 @@ def test_pages_in_a_browser(address, name, words, width):
 @pytest.mark.parametrize('word', ['HEIC', 'annotate', 'folder'])
 def test_search_finds(address, word):
     with opened(address) as page:
-        page.locator('[data-md-component=search-query]').fill(word)
+        page.locator('[data-md-component=search-query]').press_sequentially(word)
         page.locator('.md-search-result__link').first.wait_for()
 
 
