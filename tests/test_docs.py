@@ -167,6 +167,7 @@ def opened(address, scheme='light', width=1280):
         page.goto(address)
         page.wait_for_load_state('networkidle')
         yield page
+        page.wait_for_load_state('networkidle')
         browser.close()
     assert complaints == []
 
@@ -200,6 +201,7 @@ def test_try_it(address, scheme):
     "The exported page: a synthetic image, its mask, and the way back."
     with opened(address, scheme) as page:
         page.get_by_role('link', name='Try it').first.click()
+        page.wait_for_load_state('networkidle')
         page.get_by_role('button', name='Try synthetic ones').click()
         page.locator('#area', has_text='%').wait_for()
         page.get_by_role('link', name='lesionseg').click()
