@@ -97,7 +97,7 @@ def convert_masks(
         labels.update(kind if mask.getbbox() else '' for kind, mask in shapes)
         chosen = [mask for kind, mask in shapes if mask.getbbox() and label in ('', kind)]
         if not chosen: continue
-        save_mask(np.any(chosen, axis=0), Path(out)/f'{name}_segmentation.png')
+        save_mask(np.any([*map(np.asarray, chosen)], axis=0), Path(out)/f'{name}_segmentation.png')
         written = True
 
     if written: return labels

@@ -98,7 +98,7 @@ class MaskEditor(anywidget.AnyWidget):
                        'image/png': base64.b64encode(still).decode()}, more
 
 # %% ../nbs/lib/editor.ipynb #ed000011
-def _doubtful_first(images, masks):
+def _doubtful_first(images, masks) -> dict[str, Path]:
     "Order photographs by how sure the network was of their masks. Returns the paths by id."
     rows = read_predictions(masks/'predictions.csv')
     ids = {row['path']: id for id, row in rows.items()}

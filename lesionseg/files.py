@@ -166,7 +166,7 @@ def _split(pairs, kinds, lesions):
 
 def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     "Get the sorted pairs of each part below `root`, a note, and the lesion of each image."
-    kinds = dict(walk(root))
+    kinds = dict(walk(Path(root)))
     left_out = Counter(filter(None, kinds.values())).items()
     left_out = ', '.join(f'{number} {kind}' for kind, number in left_out) or 'nothing'
     if all(kinds.values()):

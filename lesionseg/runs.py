@@ -238,7 +238,7 @@ class _TrainingRun(Run):
         for folder in self.path, self.path/'checkpoint': remove_leftovers(folder)
         self.write_history(history) # the process may have ended between a checkpoint and its row
         best = _read_checkpoint(self.file(self.best(history)))
-        model.load_state_dict(best['model'])
+        if best: model.load_state_dict(best['model'])
         save_model(model, self.path/'model.safetensors')
         if len(history) < self.train_config.epochs: return
         saved = fuse_conv_bn(load_model(self.path)).to(next(model.parameters()).device)

@@ -37,8 +37,8 @@ def load_corrections(
     ids = corrected_ids(Path(masks), unconfirmed)
     chosen = [pair for pair in pairs if ids is None or pair.id in ids]
     if len(chosen) < 2:
-        raise LesionsegError(f"{masks} holds {len(chosen)} corrected masks of {len(pairs)}: correct "
-                             "or confirm two or more, better ten.")
+        raise LesionsegError(f"{masks} holds {len(chosen)} corrected masks of {len(pairs)}: "
+                             "correct or confirm two or more, better ten.")
     pixels, notes = load_pixels(chosen, size, allow=allow)
     train = LesionDataset(pixels, [pair.id for pair in chosen])
     said = f'{found}; learned from: {len(chosen)}'
@@ -57,6 +57,13 @@ def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
     return replace(data, train=train, test=test)
 
 # %% ../nbs/lib/teach.ipynb #7ea00015
+def _train(said, cfg, data, path, options):
+    "Say what comes, and train a run to its end; one that is stopped stops everything."
+    if not options.get('quiet'): print(said)
+    run = train_run(cfg, data, path, **options)
+    if not run.finished: raise KeyboardInterrupt
+    return run
+
 def train_folds(
     cfg: TrainConfig,
     data: LesionData, # Its training images are divided; its test images stay unseen
@@ -71,9 +78,8 @@ def train_folds(
     for i in folds:
         part = fold(data, i, number)
         part.train = mix(part.train, more)
-        if not options.get('quiet'): print(f'Fold {i + 1} of {number}:')
-        runs.append(train_run(cfg, part, Path(path)/f'fold{i + 1}', **options))
-        if not runs[-1].finished: raise KeyboardInterrupt # stopped by one, and told
+        said = f'Fold {i + 1} of {number}:'
+        runs.append(_train(said, cfg, part, Path(path)/f'fold{i + 1}', options))
     return runs
 
 def mix(train: LesionDataset, more: LesionDataset|None) -> LesionDataset:
@@ -111,23 +117,21 @@ def teach(
     **options, # Of `train_run`: seed, quiet, callbacks
 ) -> pd.DataFrame: # Scores of each held-out image, columns 'before' and 'after'
     "Teach a model, and keep it if it is better. The same call again goes on where it stopped."
-    path = Path(path)
     model = LesionSegmenter.from_pretrained(start)
     cfg = replace(cfg, normalize=model.normalize)
+    path = Path(path)
     options |= {'weights': None, 'start': start}
     number = min(max(folds or 5, 2), len(data.train))
     chosen = range(number if folds or len(data.train) < 60 else 1)
     runs = train_folds(cfg, data, path/'folds', chosen, number, more, **options)
-
     after = pd.concat([run.scores for run in runs])
-    held_out = data.train.subset([data.train.ids.index(id) for id in after.index])
-    before = score_start(start, held_out)
+    positions = map(data.train.ids.index, after.index)
+    before = score_start(start, data.train.subset([*positions]))
     if after.iou.mean() > before.iou.mean():
-        epochs = np.mean([run.history.valid_loss.idxmin() for run in runs])
-        last = replace(cfg, epochs=max(1, round(epochs)), keep='last')
-        if not options.get('quiet'): print('All images:')
+        epochs = round(np.mean([run.history.valid_loss.idxmin() for run in runs]))
+        last = replace(cfg, epochs=epochs, keep='last')
         everything = replace(data, train=mix(data.train, more), test=data.train)
-        model = train_run(last, everything, path/'all', **options).model()
+        model = _train('All images:', last, everything, path/'all', options).model()
 
     save_model(model, path/'model.safetensors')
     table = pd.concat({'before': before, 'after': after}, axis=1)

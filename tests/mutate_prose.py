@@ -1,7 +1,7 @@
 """Changes each decimal of the prose, one at a time, and counts how many changes are seen.
 
 Three changes of each: one more in the last digit, one more in the first digit that counts, and two
-digits swapped. A change is seen `alone` if the prose no longer agrees with prose.csv. Of the numbers
+digits swapped. A change is seen `alone` if the prose then differs from prose.csv. Of the numbers
 that something computes, asserts or shows (`checked`; not settings, examples and cited ones), `with
 table` counts the changes that are seen even if prose.csv is changed alike.
 
@@ -62,7 +62,7 @@ def main():
     total = counted.sum()
     print(counted.to_string())
     print(f'{total.decimals} decimals, {total.changes} changes: {total.alone} seen in prose alone, '
-          f"{total['with table']} of {total.checked} checked ones with the same change in the table")
+          f"{total['with table']} of {total.checked} checked ones with the same change there")
 
 
 if __name__ == '__main__': main()

@@ -32,7 +32,8 @@ def test_a_model_is_taught(corrected, tmp_path):
     assert run.returncode == 0, run.stderr
     assert 'learned from: 6' in run.stdout
     said = ' '.join(run.stdout.split())
-    found = re.search(r'On 6 held-out images the mean IoU was (\S+) before and is (\S+) after', said)
+    told = r'On 6 held-out images the mean IoU was (\S+) before and is (\S+) after'
+    found = re.search(told, said)
     scores = pd.read_csv(out/'before_after.csv', header=[0, 1], index_col=0)
     means = [f'{scores[when].iou.mean():.3f}' for when in ('before', 'after')]
     assert [*found.groups()] == means and len(scores) == 6
