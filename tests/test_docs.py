@@ -136,7 +136,7 @@ def test_report_is_part_of_the_site(site):
 @pytest.mark.parametrize('word', ['HEIC', 'annotate', 'folder'])
 def test_search_knows(site, word):
     entries = json.loads((site/'search/search_index.json').read_text())['docs']
-    assert any(word.lower() in entry['text'].lower() for entry in entries)
+    assert any(word.lower() in f"{entry['title']} {entry['text']}".lower() for entry in entries)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -167,6 +167,7 @@ def opened(address, scheme='light', width=1280):
         page.goto(address)
         page.wait_for_load_state('networkidle')
         yield page
+        page.wait_for_load_state('networkidle')
         browser.close()
     assert complaints == []
 
@@ -190,7 +191,7 @@ def test_pages_in_a_browser(address, name, words, width):
 @pytest.mark.parametrize('word', ['HEIC', 'annotate', 'folder'])
 def test_search_finds(address, word):
     with opened(address) as page:
-        page.locator('[data-md-component=search-query]').fill(word)
+        page.locator('[data-md-component=search-query]').press_sequentially(word)
         page.locator('.md-search-result__link').first.wait_for()
 
 
@@ -200,6 +201,7 @@ def test_try_it(address, scheme):
     "The exported page: a synthetic image, its mask, and the way back."
     with opened(address, scheme) as page:
         page.get_by_role('link', name='Try it').first.click()
+        page.wait_for_load_state('networkidle')
         page.get_by_role('button', name='Try synthetic ones').click()
         page.locator('#area', has_text='%').wait_for()
         page.get_by_role('link', name='lesionseg').click()
