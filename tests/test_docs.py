@@ -162,7 +162,7 @@ def opened(address, scheme='light', width=1280):
         page = browser.new_page(viewport={'width': width, 'height': 900}, color_scheme=scheme)
         complaints = []
         page.on('requestfailed', lambda request: complaints.append(request.url))
-        page.on('response', lambda found: complaints.append(found.url) if not found.ok else None)
+        page.on('response', lambda it: complaints.extend([it.url]*(it.status >= 400)))
         page.on('pageerror', lambda error: complaints.append(str(error)))
         page.goto(address)
         page.wait_for_load_state('networkidle')
