@@ -14,6 +14,7 @@ from inspect import signature
 from itertools import product
 from os.path import expanduser as _path
 from pathlib import Path
+from types import SimpleNamespace
 
 from fastcore.script import Param, call_parse
 
@@ -190,26 +191,54 @@ def _tell(runs, path, start=None, test=()):
         print(textwrap.fill(teach.tell_difference(before, scores), 80))
     print(f"The run is in {path}.")
 
-def _corrections(images, masks, size, unconfirmed, allow):
+# %% ../nbs/lib/cli.ipynb #bb62efb9
+def _corrections(given, size):
     "Load photographs whose masks somebody has corrected."
     from .teach import load_corrections
-    data = load_corrections(images, masks, size, unconfirmed, allow)
+    data = load_corrections(given.images, given.masks, size, given.unconfirmed, given.allow)
     print(*data.notes, sep='\n')
-    if unconfirmed: print("Nobody has looked at some of them: scores against them mean little.")
+    if given.unconfirmed: print("Nobody has looked at some of them: such scores mean little.")
     return data
 
-def _teach(cfg, data, out, start, folds, more, seed):
+def _teach(cfg, data, given):
     "Teach a model with corrections; say whether it is better, and where it is."
     from . import load_data, teach
-    others = load_data(more, data.size, allow=data.allow).train if more else None
-    name = f'{data.name}-{len(data.train)}-{data.train.fingerprint()[:6]}-seed{seed}'
-    path = Path(out or f'runs/taught/{name}')
-    scores = teach.teach(data, path, start, cfg, folds, others, seed=seed)
+    others = load_data(given.more, data.size, allow=data.allow).train if given.more else None
+    name = f'{data.name}-{len(data.train)}-{data.train.fingerprint()[:6]}-seed{given.seed}'
+    path = Path(given.out or f'runs/taught/{name}')
+    scores = teach.teach(data, path, given.start, cfg, given.folds, others, seed=given.seed)
     print(textwrap.fill(teach.tell_difference(scores.before, scores.after), 80))
     kept = scores.after.iou.mean() > scores.before.iou.mean()
-    print(f"{'The taught model' if kept else f'A copy of {start}, kept,'} is in {path}: "
+    print(f"{'The taught model' if kept else f'A copy of {given.start}, kept,'} is in {path}: "
           f"lesionseg_predict --model {path}")
 
+# %% ../nbs/lib/cli.ipynb #bb62efba
+def _run(given):
+    "Train as a command was told: on a data set, in folds, or with corrected masks."
+    _check(not (given.start and given.weights), "weights are those of start: give one of the two.")
+    _check(given.images or not (given.masks or given.unconfirmed),
+           "masks need their photographs: give --images.")
+    if given.images:
+        given.start = given.start or _PACKAGED
+        given.masks = given.masks or given.images
+    start, size = given.start, given.size
+    if not size: size = _load_model(start).size if start else 128
+    dataset = _corrections(given, size) if given.images \
+        else _data(given.data, size, given.allow, given.more)
+
+    mode = given.mode or ('taught' if given.images else 'finetuning')
+    if start and not given.images:
+        given.keep = 'best'
+        given.validate_on = given.validate_on or 'holdout'
+    cfg = _config(mode, dataset, **vars(given))
+    if given.images: return _teach(cfg, dataset, given)
+    name = _run_name(mode, cfg, dataset, given.weights, given.seed, start)
+    path = Path(given.out or _home(dataset)/name)
+    if not start: _tell_weights(given.weights, dataset)
+    runs = _train(cfg, dataset, path, given.weights, given.seed, start, given.folds)
+    _tell(runs, path, start, dataset.test if not given.folds else ())
+
+# %% ../nbs/lib/cli.ipynb #bb62efbb
 @_command
 def train(
     mode: str=None, # feature_extraction, finetuning (default), tuned, or taught (with --images)
@@ -235,22 +264,7 @@ def train(
     folds: int=None, # Train so many runs, so that each training image is judged once
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
-    _check(not (start and weights), "weights are those of start: give one of the two.")
-    _check(images or not (masks or unconfirmed), "masks need their photographs: give --images.")
-    start = start or (images and _PACKAGED)
-    size = size or (_load_model(start).size if start else 128)
-    if images: dataset = _corrections(images, masks or images, size, unconfirmed, allow)
-    else: dataset = _data(data, size, allow, more)
-
-    mode = mode or ('taught' if images else 'finetuning')
-    keep = None
-    if start and not images: keep, validate_on = 'best', validate_on or 'holdout'
-    cfg = _config(mode, dataset, **locals())
-    if images: return _teach(cfg, dataset, out, start, folds, more, seed)
-    path = Path(out or _home(dataset)/_run_name(mode, cfg, dataset, weights, seed, start))
-    if not start: _tell_weights(weights, dataset)
-    runs = _train(cfg, dataset, path, weights, seed, start, folds)
-    _tell(runs, path, start, dataset.test if not folds else ())
+    _run(SimpleNamespace(**locals()))
 
 # %% ../nbs/lib/cli.ipynb #a5b04d24
 def _load_model(path):
