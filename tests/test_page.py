@@ -130,7 +130,7 @@ def test_masks_are_those_of_python(page, photos, tmp_path):
 @in_chromium
 def test_augmentation_and_threshold_are_those_of_python(page, photos):
     page.add(photos[:1])
-    page.tab.get_by_label('Look eight times').check()
+    page.tab.get_by_label('Test-time augmentation').check()
     page.wait('The mask is there')
     page.tab.locator('#threshold').fill('0.3')
     probs = segment(photos[0], tta=True)
