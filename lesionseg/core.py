@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['Images', 'Masks', 'Logits', 'Probs', 'Scores', 'Pixels', 'LesionsegError', 'atomic_write', 'remove_leftovers',
-           'locked', 'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
+           'locked', 'to_base64', 'fill_template', 'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
 
 # %% ../nbs/lib/core.ipynb #19df16e4
-import ctypes, os, platform, random, re
-import numpy as np, platformdirs, psutil, torch
+import base64, ctypes, os, platform, random, re, shlex
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+
+import numpy as np, platformdirs, psutil, torch
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 # %% ../nbs/lib/core.ipynb #8cff172d
 class LesionsegError(Exception):
@@ -51,6 +53,27 @@ def locked(folder: Path):
     except (OSError, NotImplementedError) as error:
         print(f"{folder} cannot be locked ({error}): start no second process that writes there.")
         return nullcontext()
+
+# %% ../nbs/lib/core.ipynb #3f0b6c2e
+def _markdown(text):
+    "Text that means nothing in Markdown but itself, on one line."
+    return re.sub(r'([][\\`*<>|]|\b_|_\b)', r'\\\1', ' '.join(str(text).split()))
+
+def to_base64(content: bytes) -> str:
+    "Write bytes as text, for HTML."
+    return base64.b64encode(content).decode()
+
+_TEMPLATES = Environment(
+    loader=PackageLoader('lesionseg', 'static'), undefined=StrictUndefined,
+    autoescape=select_autoescape(['html']), trim_blocks=True, keep_trailing_newline=True)
+_TEMPLATES.filters |= {'markdown': _markdown, 'quote': shlex.quote, 'base64': to_base64}
+
+def fill_template(
+    file: str, /, # A file in lesionseg/static
+    **values, # What its variables stand for
+) -> str:
+    "Fill the gaps of a template; in HTML, what is filled in is escaped."
+    return _TEMPLATES.get_template(file).render(values)
 
 # %% ../nbs/lib/core.ipynb #06438b1e
 def available_cores() -> int:

@@ -6,7 +6,7 @@
 __all__ = ['MaskEditor', 'Corrector', 'correct']
 
 # %% ../nbs/lib/editor.ipynb #ed000003
-import base64, io
+import io
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +15,7 @@ import anywidget, numpy as np, traitlets
 from PIL import Image
 from scipy import ndimage
 
-from .core import LesionsegError, Pixels, locked
+from .core import LesionsegError, Pixels, locked, to_base64
 from .files import read_mask
 from .inference import segment
 from .masks import (
@@ -95,7 +95,7 @@ class MaskEditor(anywidget.AnyWidget):
         still = encode(Image.open(io.BytesIO(jpeg)), 'PNG')
         live, more = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return live | {'text/plain': type(self).__name__,
-                       'image/png': base64.b64encode(still).decode()}, more
+                       'image/png': to_base64(still)}, more
 
 # %% ../nbs/lib/editor.ipynb #ed000011
 def _doubtful_first(images: list[Path], masks: Path) -> dict[str, Path]:

@@ -7,7 +7,7 @@ __all__ = ['encode', 'find_images', 'write_predictions', 'read_predictions', 're
            'is_sound', 'save_mask', 'corrected_ids', 'segment_folder']
 
 # %% ../nbs/lib/masks.ipynb #655e1253
-import base64, hashlib, io, json, os, time
+import hashlib, io, json, os, time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +18,14 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np, pandas as pd, torch
-from jinja2 import Environment, PackageLoader
 from PIL import Image, ImageOps
 from scipy import ndimage
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from .core import (
-    LesionsegError, Pixels, atomic_write, available_cores, keep_freed_memory, locked,
-    remove_leftovers)
+    LesionsegError, Pixels, atomic_write, available_cores, fill_template, keep_freed_memory, locked,
+    remove_leftovers, to_base64)
 from .files import is_mask, mask_id, read_image, read_mask, walk
 from .inference import (
     compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
@@ -312,12 +311,11 @@ def _write_review(out):
     rows = pd.DataFrame(read_predictions(out/'predictions.csv').values())
     rows['seen'] = rows['id'].isin(corrected_ids(out))
     rows['link'] = [quote(os.fsencode(os.path.relpath(path, out))) for path in rows['path']]
-    small = {file.stem: base64.b64encode(file.read_bytes()).decode()
-             for file in out.glob(_FILES['thumbnail'].format('*'))}
+    thumbnails = out.glob(_FILES['thumbnail'].format('*'))
+    small = {file.stem: to_base64(file.read_bytes()) for file in thumbnails}
     rows['small'] = rows['id'].map(small).fillna('')
     rows = rows.sort_values(['seen', 'mean_probability'], na_position='first', kind='stable')
-    templates = Environment(loader=PackageLoader('lesionseg', 'static'), autoescape=True)
-    page = templates.get_template('review.html').render(rows=rows.to_dict('records'))
+    page = fill_template('review.html', rows=rows.to_dict('records'))
     with atomic_write(out/'review.html') as temporary:
         temporary.write_text(page, 'utf-8', errors='backslashreplace')
 

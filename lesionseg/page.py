@@ -6,15 +6,14 @@
 __all__ = ['read_card', 'export_page']
 
 # %% ../nbs/lib/page.ipynb #a1f0c003
-import base64, hashlib, importlib.resources, re
+import hashlib, importlib.resources, re
 from pathlib import Path
 
 import pandas as pd, torch
 
-from .core import atomic_write
+from .core import atomic_write, fill_template, to_base64
 from .inference import fuse_conv_bn, predict, record
 from .model import LesionSegmenter
-from .report import fill_template
 from .runs import Run
 from .weights import PACKAGED
 
@@ -77,7 +76,7 @@ def _joined(names):
     text = '\n'.join((_HOME/'static'/name).read_text('utf-8') for name in names)
     return re.sub(r'^(import .*\n|export default .*\n|export )', '', text, flags=re.M)
 
-def _hash(text): return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _hash(text): return to_base64(hashlib.sha256(text.encode()).digest())
 
 def export_page(
     model: LesionSegmenter,

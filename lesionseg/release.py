@@ -14,13 +14,12 @@ from pathlib import Path
 import pandas as pd, torch
 
 from .comparison import bootstrap_interval
-from .core import LesionsegError, atomic_write
+from .core import LesionsegError, atomic_write, fill_template
 from .data import LesionData
 from .files import native_masks
 from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onnx
 from .model import LesionSegmenter
 from .page import export_page, read_card
-from .report import fill_template
 from .runs import Run
 from .training import MODES
 from .weights import load_model, save_model

@@ -7,7 +7,7 @@ __all__ = ['Explorer', 'slider', 'sample_curve', 'rank_samples', 'ThresholdExplo
            'train_live']
 
 # %% ../nbs/lib/widgets.ipynb #f0e61d14
-import base64, io, tempfile
+import io, tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np, torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .core import Images, LesionsegError, Masks, Probs
+from .core import Images, LesionsegError, Masks, Probs, fill_template, to_base64
 from .data import LesionData
 from .files import read_image
 from .inference import segment
@@ -23,7 +23,6 @@ from .metrics import iou
 from .model import LesionSegmenter
 from .plots import (
     COLORS, Chart, draw_contour, enlarge, montage, overlay, to_pixels)
-from .report import fill_template
 from .runs import Run, train_run
 from .training import TrainConfig
 from .transforms import augment
@@ -33,7 +32,7 @@ def _address(image, format='JPEG', **options):
     "Encode an `Image` as the address of a file that holds it."
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
-    content = base64.b64encode(buffer.getvalue()).decode()
+    content = to_base64(buffer.getvalue())
     return f'data:image/{format.lower()};base64,{content}'
 
 # %% ../nbs/lib/widgets.ipynb #dee611b5

@@ -11,7 +11,9 @@ from lesionseg import LesionSegmenter, segment
 from lesionseg.files import read_mask
 from lesionseg.page import export_page
 from lesionseg.synthetic import random_scene, render
-from test_browser import BROWSER, QUIET, free_port
+from test_browser import BROWSER, browser, free_port
+
+__all__ = ['browser'] # a fixture
 
 FIREFOX = next(filter(None, map(shutil.which, ('firefox-esr', 'firefox'))), None)
 in_chromium = pytest.mark.skipif(BROWSER is None, reason='no chromium: see test_browser.py')
@@ -83,15 +85,6 @@ class Page:
         "Nothing was asked for but the page itself and its own worker; nobody complained."
         own = [url for url in self.asked if not url.startswith(('blob:', 'data:'))]
         return len(own) == 1 and self.complaints == []
-
-
-@pytest.fixture(scope='module')
-def browser():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
