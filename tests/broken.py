@@ -140,8 +140,8 @@ BROKEN = { # name: notebook, what is redefined, how
     'any configuration is taken': ('04_training', '_check', 'def _check(cfg): pass'),
     'an interrupted run begins anew': ('lib/runs', '_TrainingRun', '''
         _TrainingRun.resume = lambda self, *rest: []'''),
-    'a damaged checkpoint is used': ('lib/runs', '_TrainingRun', (
-        'hashlib.sha256(text[32:]).digest() == text[:32]', 'True')),
+    'a damaged checkpoint is used': ('lib/runs', '_read_checkpoint', (
+        'hashlib.sha256(content[32:]).digest() != content[:32]', 'False')),
     'other settings are gone on with': ('lib/runs', '_is_done', '''
         def _is_done(run): return False'''),
     'the seed is not the run\'s': ('lib/runs', '_describe', '''
