@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SKIPS', 'predict', 'fuse_conv_bn', 'predict_tta', 'ensemble', 'predict_dataset', 'score_dataset', 'record', 'to_onnx',
            'OnnxSegmenter', 'compile_for_cpu', 'prepare_image', 'segment', 'keep_largest_component', 'clean_probs',
-           'with_options', 'feature_maps', 'most_varied_maps', 'ablate_skips']
+           'with_options', 'feature_maps', 'most_varied_maps']
 
 # %% ../nbs/lib/inference.ipynb #8baed314
 from collections.abc import Callable, Iterable, Iterator
@@ -67,15 +67,13 @@ def predict_tta(model: nn.Module, images: Images) -> Probs: # On the CPU
 def ensemble(
     models: Iterable[LesionSegmenter], # Are left as they were
     how: Callable[[nn.Module, Images], Probs]=predict, # Or `predict_tta`
-    device: torch.device|None=None, # Where they calculate; default the CPU
-) -> Callable[[Images], Probs]: # Takes images of any height and width; answers where they are
+) -> Callable[[Images], Probs]: # Takes images of any height and width
     "Average the probabilities of several networks, each of which sees the images at its own size."
-    networks = [fuse_conv_bn(model).to(device or 'cpu') for model in models]
+    networks = [fuse_conv_bn(model) for model in models]
 
     def probs(images):
         answers = [how(network, _resize(images, network.size)) for network in networks]
-        answers = [_resize(answer, images.shape[-2:]) for answer in answers]
-        return torch.stack(answers).mean(0).to(images.device)
+        return torch.stack([_resize(answer, images.shape[-2:]) for answer in answers]).mean(0)
     return probs
 
 # %% ../nbs/lib/inference.ipynb #b48307ab
@@ -197,16 +195,11 @@ def compile_for_cpu(model: LesionSegmenter) -> LesionSegmenter|OnnxSegmenter:
 
 # %% ../nbs/lib/inference.ipynb #11cb689b
 def prepare_image(
-    image: str|Path|Image.Image|np.ndarray|torch.Tensor, # Of any size; see above
+    image: str|Path|Image.Image|np.ndarray, # Of any size
     size: int, # Side of the square that the network gets, in pixels
 ) -> tuple[Images, tuple[int, int]]: # A batch of one; height and width of the image as it is shown
     "Make of an image what the network needs."
-    if isinstance(image, torch.Tensor) and image.is_floating_point():
-        if not 0 <= image.min() <= image.max() <= 1:
-            raise LesionsegError("A tensor of real numbers is an image if they are in [0, 1].")
-        return _resize(image[None].float(), size), (image.shape[1], image.shape[2])
-    if isinstance(image, torch.Tensor): image = image.permute(1, 2, 0).cpu().numpy()
-    elif not isinstance(image, (Image.Image, np.ndarray)): image = read_image(image)
+    if not isinstance(image, (Image.Image, np.ndarray)): image = read_image(image)
     if isinstance(image, np.ndarray): image = Image.fromarray(image)
     if image.mode[0] in 'IF':
         raise LesionsegError(f"Pixels of mode {image.mode} have no certain range: give a path.")
@@ -221,7 +214,7 @@ def prepare_image(
 def _packaged(): return compile_for_cpu(LesionSegmenter.from_pretrained())
 
 def segment(
-    image: str|Path|Image.Image|np.ndarray|torch.Tensor, # As `prepare_image` takes it
+    image: str|Path|Image.Image|np.ndarray, # As `prepare_image` takes it
     model: LesionSegmenter|OnnxSegmenter|None=None, # None: the packaged one, loaded once
     tta: bool=False, # Test-time augmentation?
 ) -> np.ndarray: # float32, height × width as the image is shown: the probability of each pixel
@@ -263,6 +256,8 @@ def with_options(
     return cleaned if largest_component else network
 
 # %% ../nbs/lib/inference.ipynb #9e3352cf
+SKIPS = 'image', *(f'features {i}' for i in Encoder.taps) # Where each skip is tapped, largest first
+
 @torch.inference_mode()
 def feature_maps(model: LesionSegmenter, image: torch.Tensor) -> dict[str, torch.Tensor]:
     "Collect an image (3 × height × width) and the feature maps of every layer, by name."
@@ -279,17 +274,3 @@ def most_varied_maps(maps: torch.Tensor, number: int=8) -> tuple[list[int], torc
     chosen = maps[channels]
     low, high = chosen.amin((1, 2), keepdim=True), chosen.amax((1, 2), keepdim=True)
     return channels.tolist(), (chosen - low)/(high - low).clamp(min=1e-9)
-
-# %% ../nbs/lib/inference.ipynb #9f57ebd5
-SKIPS = 'image', *(f'features {i}' for i in Encoder.taps) # Where each skip is tapped, largest first
-
-@torch.inference_mode()
-def ablate_skips(model: LesionSegmenter, image: torch.Tensor) -> torch.Tensor:
-    "Predict an image (3 × height × width) with all skips, then without each: ten maps."
-    model = _at_rest(model)
-    images = image[None].float()
-    if model.normalize: images = (images - model.mean)/model.std
-    bottleneck, skips = model.encoder(images)
-    keep = 1 - torch.eye(len(skips) + 1)[1:, :, None, None, None] # of each skip, in each copy
-    ablated = [skip*factor for skip, factor in zip(skips, keep)]
-    return model.decoder(bottleneck.expand(len(skips) + 1, -1, -1, -1), ablated)[:, 0].sigmoid()
