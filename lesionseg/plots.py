@@ -20,7 +20,6 @@ from torch import Tensor
 
 from .comparison import by_strategy, summarize_runs
 from .core import Images, Masks, Pixels, Probs, atomic_write
-from .inference import most_varied_maps
 from .metrics import boundary, iou
 from .runs import Run
 
@@ -281,8 +280,11 @@ class Chart:
 
 # %% ../nbs/lib/plots.ipynb #d12bf312
 def map_rows(name: str, maps: Tensor, side: int=88) -> tuple[str, list]:
-    "Make two `montage` rows of a layer's feature maps: a text, and the most varied."
-    channels, shown = most_varied_maps(maps)
-    images = [(str(i), enlarge(to_pixels(m), side)) for i, m in zip(channels, shown)]
+    "Make two `montage` rows of a layer's feature maps: a text, and those that vary most."
+    channels = maps.flatten(1).std(1).argsort(descending=True)[:8]
+    chosen = maps[channels]
+    low, high = chosen.amin((1, 2), keepdim=True), chosen.amax((1, 2), keepdim=True)
+    shown = map(to_pixels, (chosen - low)/(high - low).clamp(min=1e-9))
+    images = [(str(i), enlarge(m, side)) for i, m in zip(channels.tolist(), shown)]
     size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
-    return f'{name}: {size}, the {len(channels)} that vary most', images
+    return f'{name}: {size}, the {len(images)} that vary most', images
