@@ -230,7 +230,6 @@ def clean_probs(probs: Probs, threshold: float=.5) -> Probs:
     kept = keep_largest_component(above)
     return torch.where(kept == above, probs, kept.float())
 
-# %% ../nbs/lib/inference.ipynb #0e0def00
 def with_options(
     model: nn.Module, # A network that gives logits
     threshold: float=.5, # Where the components are looked for

@@ -163,8 +163,8 @@ def _draw_differences(ax, differences, i):
     ax.plot(median, i, '|w', ms=8, mew=2)
 
 @_own_style
-def plot_summary(table: pd.DataFrame, metric: str='IoU') -> 'Figure':
-    "Plot a `score_table`: all runs, and differences to the first strategy, by image."
+def plot_summary(table: pd.DataFrame) -> 'Figure':
+    "Plot a `score_table` of IoU: all runs, and differences to the first strategy, by image."
     rows = summarize_runs(table)
     first = table[rows.index[0]].mean(axis=1)
     fig, [[left, right]] = _subplots(1, 2, (9.5, 1.5 + .6*len(rows)), sharey=True)
@@ -176,9 +176,9 @@ def plot_summary(table: pd.DataFrame, metric: str='IoU') -> 'Figure':
         if i: _draw_differences(right, table[name].mean(axis=1) - first, i)
 
     right.axvline(0, color='C0', lw=1.5)
-    right.set_xlabel(f'{metric} minus that of {rows.index[0]}, same image')
+    right.set_xlabel(f'IoU minus that of {rows.index[0]}, same image')
     left.set(yticks=range(len(rows)), yticklabels=rows.index, ylim=(len(rows) - .4, -.6),
-             xlabel=f'mean {metric} (dots: runs; bars: 95 % over images)')
+             xlabel='mean IoU (dots: runs; bars: 95 % over images)')
     for ax in left, right: ax.locator_params(axis='x', nbins=6)
     return fig
 
@@ -210,7 +210,6 @@ def _add_caption(caption, image, side, gap):
     whole.paste(image, (0, head))
     return whole
 
-# %% ../nbs/lib/plots.ipynb #c81f6d2e
 def _join(images, axis):
     "Paste images beside each other (axis 0), at one foot, or below each other (axis 1)."
     sizes = np.array([image.size for image in images])

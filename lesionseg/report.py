@@ -83,15 +83,12 @@ def _summary(scores, gallery, differences):
     "summary.png as bytes: a few masks if there are any, the verdict, differences and means."
     said = '\n'.join(textwrap.fill(sentence, 140) for sentence in _verdicts(scores))
     figures = {said: differences} if gallery is None else {'': gallery, said: differences}
-    means = summarize_runs(scores).reset_index()
-    ends = zip(means.low, means.high)
-    columns = {'strategy': means.strategy, 'runs': means.seeds,
-               'mean IoU': means['mean'].map('{:.3f}'.format),
-               '95 % interval over images': [f'{low:.3f} to {high:.3f}' for low, high in ends]}
-
-    nothing = Image.new('RGB', (1, 1), 'white')
-    last = [('\n'.join([name, *map(str, column)]), nothing) for name, column in columns.items()]
     tiles = [[(caption, Image.open(io.BytesIO(png)))] for caption, png in figures.items()]
+
+    means = summarize_runs(scores).rename(columns={'low': 'from', 'high': 'to (95 %)'})
+    columns = means.round(3).reset_index().astype(str).items()
+    nothing = Image.new('RGB', (1, 1), 'white')
+    last = [('\n'.join([name, *column]), nothing) for name, column in columns]
     sheet = ImageOps.expand(montage([*tiles, last], gap=16), 16, 'white')
     return encode(sheet, 'PNG')
 

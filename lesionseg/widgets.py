@@ -135,13 +135,6 @@ class ThresholdExplorer(Explorer):
             row.append(('', chart.draw(lines, [(t, score[-1]) for score in scores])))
         return [*rows, COLORS]
 
-# %% ../nbs/lib/widgets.ipynb #d41543af
-def _augmented(dataset, position, draw):
-    "Get an image and its mask after a numbered draw of augmentation; 0 is none."
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(draw)
-        return dataset.subset([position], augment if draw else None)[0]
-
 # %% ../nbs/lib/widgets.ipynb #7f97271a
 class DataBrowser(Explorer):
     "Sliders through the images of a data set and through draws of the augmentation."
@@ -162,7 +155,9 @@ class DataBrowser(Explorer):
         dataset, i = self.part.value, self.sample.value
         rows = []
         for draw in 0, self.draw.value:
-            image, mask = _augmented(dataset, i, draw)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(draw)
+                image, mask = dataset.subset([i], augment if draw else None)[0]
             outlined = draw_contour(to_pixels(image), mask[0].numpy())
             rows.append([(f'augmentation {draw}' if draw else dataset.ids[i], to_pixels(image)),
                          ('mask', to_pixels(mask[0])),
