@@ -36,7 +36,7 @@ def _at_rest(model):
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: Images, batch_size: int=64) -> Probs: # On the CPU
-    "Predict with a network that gives logits: the probability of each pixel to be lesion."
+    "Predict with a network that gives logits: each pixel's probability to be lesion."
     model = _at_rest(model)
     device = next(chain(model.parameters(), model.buffers())).device
     batches = images.to(torch.float32).split(batch_size)
@@ -132,7 +132,7 @@ def record(
     return recorder.steps, constants
 
 # %% ../nbs/lib/inference.ipynb #b0c8f8e3
-def to_onnx(model: LesionSegmenter): # An `onnx.ModelProto`: 'images' → 'logits' and 'probs'
+def to_onnx(model: LesionSegmenter): # An `onnx.ModelProto`: 'images' → 'logits', 'probs'
     "Write the network as an ONNX graph for images of any number, height and width."
     from onnx import TensorProto, helper, numpy_helper
     steps, constants = record(model)
@@ -217,7 +217,7 @@ def keep_largest_component(masks: Masks) -> Masks: # Of the same number type
     from scipy import ndimage
     kept = torch.zeros_like(masks)
     for i, mask in enumerate(masks[:, 0].numpy()):
-        labels, number = ndimage.label(mask) # type: ignore (a pair, as no output is given)
+        labels, number = ndimage.label(mask) # type: ignore (a pair)
         if not number: continue
         largest = labels == np.bincount(labels.flat)[1:].argmax() + 1
         kept[i, 0] = torch.from_numpy(ndimage.binary_fill_holes(largest))

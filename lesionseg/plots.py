@@ -31,16 +31,13 @@ def _own_style(draw):
     @wraps(draw)
     def drawn(*args, **kwargs):
         from matplotlib import pyplot as plt
-        before = plt.rcParams.copy()
-        plt.style.use(['default', {
-            'figure.dpi': before['figure.dpi'], 'text.parse_math': False,
-            'axes.grid': True, 'grid.alpha': .3, 'legend.fontsize': 9}])
-        own = plt.rcParams.copy()
-        try:
+        plt.switch_backend(plt.get_backend()) # Jupyter sets things with it
+        own = {'figure.dpi': plt.rcParams['figure.dpi'], 'text.parse_math': False,
+               'axes.grid': True, 'grid.alpha': .3, 'legend.fontsize': 9}
+        with plt.style.context(['default', own]):
             figure = draw(*args, **kwargs)
             if figure is not None: figure.draw_without_rendering() # makes the ticks
             return figure
-        finally: plt.rcParams.update({k: v for k, v in before.items() if v != own[k]})
     return drawn
 
 @_own_style
@@ -56,8 +53,7 @@ _TITLES = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice
 def _subplots(rows, columns, size, **options):
     "Make a figure of a size in inches, and its axes as an array, rows × columns."
     from matplotlib import pyplot as plt
-    options |= {'layout': 'constrained', 'squeeze': False}
-    return plt.subplots(rows, columns, figsize=size, **options)
+    return plt.subplots(rows, columns, figsize=size, layout='constrained', squeeze=False, **options)
 
 @_own_style
 def plot_curves(runs: list[Run], metrics: tuple=('loss', 'soft_iou', 'iou')) -> 'Figure':
@@ -116,7 +112,6 @@ def _draw_prediction(axes, image, mask, probs, threshold):
     axes[0].set_xlabel(f'IoU {score:.2f}', fontsize=9)
     axes[1].imshow(probs[0], cmap='gray', vmin=0, vmax=1)
 
-# %% ../nbs/lib/plots.ipynb #6f5aca54
 @_own_style
 def plot_gallery(images: Images, masks: Masks, predictions: dict[str, Probs],
                  ids: list[str]|None=None, threshold: float=.5) -> 'Figure':
@@ -132,8 +127,7 @@ def plot_gallery(images: Images, masks: Masks, predictions: dict[str, Probs],
         row[0].imshow(images[i].permute(1, 2, 0))
         if ids is not None: row[0].set_ylabel(textwrap.fill(ids[i], 24), fontsize=8)
         for k, probs in enumerate(predictions.values()):
-            axes = row[1 + 2*k:3 + 2*k]
-            _draw_prediction(axes, images[i], masks[i], probs[i], threshold)
+            _draw_prediction(row[1 + 2*k:3 + 2*k], images[i], masks[i], probs[i], threshold)
 
     for name, color in _OUTLINES.items(): fig.axes[0].plot([], [], color, lw=3, label=name)
     fig.legend(loc='outside lower center', ncols=2)

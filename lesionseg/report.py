@@ -102,11 +102,10 @@ def _sweep(network, test, threshold, batch_size=None):
         scores[positions] = iou(probs, masks, threshold)
     return sums/len(test), scores
 
-# %% ../nbs/lib/report.ipynb #7d3f9b06
 def _csv(table): return table.to_csv(float_format='%.6f', lineterminator='\n').encode()
 
 def _look(runs, test, threshold):
-    "Figures of the test images, the table of thresholds, a small gallery, and the viewer."
+    "Figures of the test images, thresholds as a table, a small gallery, the viewer."
     networks = {name: partial(predict, fuse_conv_bn(group[0].model()))
                 for name, group in by_strategy(runs).items()}
     sweeps = {}

@@ -36,7 +36,7 @@ def _reading(path):
                              "the whole folder of the run, or start it again.") from None
 
 def _read_table(path, index, columns):
-    "Read a table of numbers that has some columns; ids stay text, and epochs are counted."
+    "Read a table of numbers; ids stay text, and epochs are counted."
     with _reading(path):
         content = path.read_bytes()
         if not content.endswith(b'\n'): raise ValueError('it is cut short')
@@ -90,7 +90,7 @@ def _runs_in_tables(folder):
         yield run
 
 def find_runs(
-    path: str|Path, # A folder of run folders, or of runs.csv, histories.csv and scores.csv
+    path: str|Path, # A folder of run folders, or of the three tables
     group: str|None=None, # Of tables: which runs; None: all
 ) -> list[Run]: # By strategy, then by seed
     "Find the finished runs in a folder. Raises `LesionsegError` naming the first damaged file."
@@ -204,7 +204,7 @@ class _TrainingRun(Run):
 
 # %% ../nbs/lib/runs.ipynb #108f5f93
 def channels_last_for_training(model: LesionSegmenter) -> LesionSegmenter: # The same one
-    "Lay a model out in memory for fast training on a CPU; what it computes stays the same."
+    "Lay a model out in memory for fast training on a CPU; it computes the same."
     for layer in model.encoder.modules():
         if isinstance(layer, torch.nn.ReLU6): layer.inplace = False
     last_norm = model.decoder.blocks[-1][1]
@@ -239,7 +239,7 @@ def _fit(model, parts, run, callbacks, quiet):
 def _finish(run, history, model, test):
     "Keep the model, and after the last epoch the scores that whoever reads it would see."
     for folder in run.path, run.path/'checkpoint': remove_leftovers(folder)
-    run.write_history(history) # the process may have ended between a checkpoint and its row
+    run.write_history(history) # an earlier process may have ended before it
     best = _read_checkpoint(run.file(_best_epoch(run.train_config, history)))
     if best: model.load_state_dict(best['model'])
     save_model(model, run.path/'model.safetensors')

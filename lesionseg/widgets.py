@@ -65,16 +65,15 @@ def slider(description: str, low: float, high: float, value: float):
     return _ipywidgets().FloatSlider(**ends, step=step, readout_format='.3g')
 
 # %% ../nbs/lib/widgets.ipynb #57e8c863
-def sample_curve(probs: Tensor, mask: Tensor, thresholds: np.ndarray) -> tuple:
-    "Get IoU and Dice of a height × width sample; empty against empty is 1."
+def sample_curve(probs: Tensor, mask: Tensor, thresholds: np.ndarray) -> np.ndarray:
+    "Get the IoU of a height × width sample at each threshold; empty against empty is 1."
     cuts = thresholds.astype(np.float32)
     def above(values): return len(values) - np.sort(values).searchsorted(cuts, 'right')
 
     lesion = mask.numpy() > 0
     overlap = above(probs.numpy()[lesion])
     areas = above(probs.numpy().ravel()) + lesion.sum()
-    ious = np.where(areas == 0, 1, overlap/np.maximum(areas - overlap, 1))
-    return ious, 2*ious/(1 + ious)
+    return np.where(areas == 0, 1, overlap/np.maximum(areas - overlap, 1))
 
 # %% ../nbs/lib/widgets.ipynb #6e3c1e04
 def rank_samples(predictions: dict[str, Probs], masks: Masks, threshold: float=.5) -> dict:
@@ -88,11 +87,12 @@ def rank_samples(predictions: dict[str, Probs], masks: Masks, threshold: float=.
 # %% ../nbs/lib/widgets.ipynb #4f6a0c91
 def _judge(name, image, mask, probs, threshold):
     "Show a model's probabilities, its mask, and its errors with their scores."
-    ious, dices = sample_curve(probs, mask, np.array([threshold]))
+    score, = sample_curve(probs, mask, np.array([threshold]))
     found = probs > threshold
     return [(f'{name}\nprobability', to_pixels(probs)),
             (f'above {threshold:.2f}', to_pixels(found)),
-            (f'IoU {ious[0]:.3f}\nDice {dices[0]:.3f}', overlay(image, found, mask > 0))]
+            (f'IoU {score:.3f}\nDice {2*score/(1 + score):.3f}',
+             overlay(image, found, mask > 0))]
 
 # %% ../nbs/lib/widgets.ipynb #3aa1f3bf
 class ThresholdExplorer(Explorer):
@@ -102,9 +102,8 @@ class ThresholdExplorer(Explorer):
         self.images, self.masks, self.ids = images, masks, ids
         self.predictions = predictions
         self.positions = np.arange(len(images))
-        look: dict = dict(xlabel='threshold', xlim=(0, 1), ylim=(0, 1.02))
-        self.charts = [Chart(list(predictions), (264, 236), ylabel=score, **look)
-                       for score in ('IoU', 'Dice')]
+        self.chart = Chart(list(predictions), (264, 236), xlabel='threshold', ylabel='IoU',
+                           xlim=(0, 1), ylim=(0, 1.02))
 
         self.sample = slider('sample', 0, len(images) - 1, 0)
         self.threshold = slider('threshold', 0., 1., .5)
@@ -129,10 +128,9 @@ class ThresholdExplorer(Explorer):
         for row, (name, p) in zip(rows, probs.items()): row += _judge(name, image, mask, p, t)
 
         cuts = np.append(np.linspace(0, 1, 101), t)
-        curves = zip(*(sample_curve(p, mask, cuts) for p in probs.values()))
-        for row, chart, scores in zip(rows[-len(probs):]*2, self.charts, curves):
-            lines = [(cuts[:-1], score[:-1]) for score in scores]
-            row.append(('', chart.draw(lines, [(t, score[-1]) for score in scores])))
+        curves = [sample_curve(p, mask, cuts) for p in probs.values()]
+        lines = [(cuts[:-1], curve[:-1]) for curve in curves]
+        rows[-len(probs)].append(('', self.chart.draw(lines, [(t, curve[-1]) for curve in curves])))
         return [*rows, COLORS]
 
 # %% ../nbs/lib/widgets.ipynb #7f97271a
