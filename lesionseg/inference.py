@@ -120,10 +120,8 @@ class _Recorder(torch.overrides.TorchFunctionMode):
         self.steps.append((kind, names, self.names[result], options))
         return result
 
-def record(
-    model: LesionSegmenter,
-) -> tuple[list, dict[str, torch.Tensor]]: # (Kind, inputs, output, options) each; constants by name
-    "Note what a network does, step by step: from 'images' to logits, with BatchNorm merged."
+def record(model: LesionSegmenter) -> tuple[list, dict[str, torch.Tensor]]:
+    "Note a network's steps (kind, inputs, output, options), and its constants by name."
     images = torch.zeros(1, 3, 32, 32).float()
     network = fuse_conv_bn(model).cpu()
     with _Recorder(images) as recorder: network(images)

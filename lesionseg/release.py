@@ -111,11 +111,8 @@ def pack(
     return scores
 
 # %% ../nbs/lib/release.ipynb #4e2de2f8
-def export_onnx(
-    model: LesionSegmenter, # In evaluation mode
-    path: str|Path, # The .onnx file to write
-) -> float: # Largest difference of a probability to PyTorch's
-    "Write a model as ONNX, from images in [0, 1] to probabilities. Raises `LesionsegError`."
+def export_onnx(model: LesionSegmenter, path: str|Path) -> float: # 0 to 1e-5
+    "Write a model as an .onnx file. Returns by how much a probability differs from PyTorch's."
     try:
         graph = to_onnx(model)
         from onnxruntime import InferenceSession

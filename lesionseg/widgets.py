@@ -135,29 +135,23 @@ class ThresholdExplorer(Explorer):
 
 # %% ../nbs/lib/widgets.ipynb #7f97271a
 class DataBrowser(Explorer):
-    "Sliders through the images of a data set and through draws of the augmentation."
+    "Sliders through the training images and through draws of the augmentation."
     def __init__(self, data: LesionData):
-        parts = {'train': data.train} | ({'test': data.test} if len(data.test) else {})
-        self.part = _ipywidgets().ToggleButtons(options=parts)
+        self.dataset = data.train
         self.sample = slider('sample', 0, len(data.train) - 1, 0)
         self.draw = slider('augmentation', 0, 50, 1)
-        self.part.observe(self.enter, 'value')
-        super().__init__([self.part], [self.sample, self.draw])
-
-    def enter(self, change):
-        "Go to the first image of the other part."
-        self.sample.value, self.sample.max = 0, len(change.new) - 1
+        super().__init__([self.sample, self.draw])
 
     def render(self):
         "Show the image as it is, and below it as the augmentation changes it."
-        dataset, i = self.part.value, self.sample.value
+        i = self.sample.value
         rows = []
         for draw in 0, self.draw.value:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draw)
-                image, mask = dataset.subset([i], augment if draw else None)[0]
+                image, mask = self.dataset.subset([i], augment if draw else None)[0]
             outlined = draw_contour(to_pixels(image), mask[0].numpy())
-            rows.append([(f'augmentation {draw}' if draw else dataset.ids[i], to_pixels(image)),
-                         ('mask', to_pixels(mask[0])),
+            name = f'augmentation {draw}' if draw else self.dataset.ids[i]
+            rows.append([(name, to_pixels(image)), ('mask', to_pixels(mask[0])),
                          (f'outline, {mask.mean():.0%} lesion', outlined)])
         return rows
