@@ -60,6 +60,7 @@ def _from_coco(content):
 
 # %% ../nbs/lib/convert.ipynb #c000000f
 def _from_yolo(file, photo):
+    if not photo: return
     with Image.open(photo) as image: size = ImageOps.exif_transpose(image).size
     lines = [line.split() for line in file.read_text().splitlines()]
     yield file.stem, [(label, _fill([np.reshape(shares, (-1, 2)).astype(float)*size], size))
@@ -74,23 +75,17 @@ def _from_cvat(file):
                        Image.fromarray((pixels == color).all(2))) for color in colors]
 
 # %% ../nbs/lib/convert.ipynb #c0000011
-def _shapes(file, photos):
-    "Yield the name of each image in a file, and its shapes: pairs of label and mask."
-    if file.suffix == '.json':
-        content = json.loads(file.read_text('utf-8'))
-        if 'shapes' in content: return _from_labelme(content)
-        if 'annotations' in content: return _from_coco(content)
-    if file.suffix == '.txt' and file.stem in photos: return _from_yolo(file, photos[file.stem])
-    if file.suffix == '.png' and file.parent.name == 'SegmentationClass': return _from_cvat(file)
-    return iter(())
-
-def _walk_shapes(folder):
-    "Yield the same for all files in a folder; what is no outline gets the label ''."
+def _shapes(folder):
+    "Yield the name of each image in a folder's files, and its shapes: pairs of label and mask."
     files = dict(walk(folder))
     photos = {file.stem: file for file, kind in files.items() if not kind}
     for file in files:
-        for name, shapes in _shapes(file, photos):
-            yield name, [(label if mask.getbbox() else '', mask) for label, mask in shapes]
+        content = json.loads(file.read_text('utf-8')) if file.suffix == '.json' else {}
+        if 'shapes' in content: yield from _from_labelme(content)
+        if 'annotations' in content: yield from _from_coco(content)
+        if file.suffix == '.txt': yield from _from_yolo(file, photos.get(file.stem))
+        if file.suffix == '.png' and file.parent.name == 'SegmentationClass':
+            yield from _from_cvat(file)
 
 def convert_masks(
     folder: str|Path, # With files of labelme, COCO, YOLO or CVAT, at any depth
@@ -99,13 +94,13 @@ def convert_masks(
 ) -> Counter: # How many shapes of each label were there; '' stands for boxes and the like
     "Write NAME_segmentation.png for each image that has a shape."
     labels, written = Counter(), 0
-    for name, shapes in _walk_shapes(Path(folder)):
-        labels.update(kind for kind, _ in shapes)
-        chosen = [mask for kind, mask in shapes if kind and label in ('', kind)]
+    for name, shapes in _shapes(Path(folder)):
+        labels.update(kind if mask.getbbox() else '' for kind, mask in shapes)
+        chosen = [mask for kind, mask in shapes if mask.getbbox() and label in ('', kind)]
         if not chosen: continue
         save_mask(np.any([*map(np.asarray, chosen)], axis=0), Path(out)/f'{name}_segmentation.png')
         written += 1
 
     if written: return labels
-    raise LesionsegError(f"{folder} holds no shape{f' called {label}' if label else ''} of "
-                         f"labelme, COCO, YOLO or CVAT; there are {dict(labels) or 'none'}.")
+    raise LesionsegError(f"{folder} holds no shape{f' called {label}'*bool(label)} of labelme, "
+                         f"COCO, YOLO or CVAT; there are {dict(labels) or 'none'}.")

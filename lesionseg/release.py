@@ -52,7 +52,6 @@ def _began(weights):
     start = source.removeprefix('all weights of ')
     return {'start': start} if start != source else {'weights': _OPTION.get(source, source)}
 
-# %% ../nbs/lib/release.ipynb #654983c4
 def _train_command(run, allow):
     "What makes the run again in a shell, but for --out; None: no flags say it."
     cfg, data = run.train_config, run.config['data']

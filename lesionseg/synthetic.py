@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
 from .core import LesionsegError, cache_folder
@@ -120,7 +121,6 @@ class Skin:
 
 def _skin_absorption(skin, depth, rng, size=(256, 192)):
     "How much light the skin takes away: height × width × 3."
-    from scipy.ndimage import gaussian_filter
     def noise(grain): return _smooth_noise(rng, size, grain)
     clouds = 0.6*noise(0.25) + 0.5*noise(0.06)
     veins = noise(0.12) + noise(0.03)
@@ -285,7 +285,6 @@ class Camera:
 # %% ../nbs/lib/synthetic.ipynb #c58b9593
 def _photograph(image, camera, depth, rng):
     "Light the scene, put the eyepiece's black circle around it, blur, add noise, round."
-    from scipy.ndimage import gaussian_filter
     height, width = depth.shape
     shift = rng.normal(0, 0.02, 2)
     blurred = rng.uniform(0.01, 0.12)

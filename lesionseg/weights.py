@@ -28,7 +28,6 @@ def _sha256(tensors):
         digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
-# %% ../nbs/lib/weights.ipynb #cc69d392
 def _read(path):
     "The tensors in a file and the words about them, if they can be trusted."
     path = _HOME/'weights'/f'{PACKAGED}.safetensors' if str(path) == PACKAGED else Path(path)
