@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'soft_iou', 'soft_dice', 'iou', 'dice', 'accuracy', 'sensitivity', 'specificity', 'score_images',
-           'pooled_iou', 'batch_iou', 'native_iou', 'boundary', 'hausdorff95', 'reliability_curve',
-           'expected_calibration_error']
+           'native_iou', 'boundary', 'hausdorff95', 'reliability_curve', 'expected_calibration_error']
 
 # %% ../nbs/02_metrics.ipynb #40175d0b
 from collections.abc import Iterable
@@ -97,18 +96,6 @@ def score_images(probs: Probs, masks: Masks, ids: list[str], threshold: float=.5
         options = {} if name.startswith('soft') else {'threshold': threshold}
         table[name] = metric(probs, masks, **options).tolist()
     return table
-
-# %% ../nbs/02_metrics.ipynb #dcc52995
-def pooled_iou(probs: Probs, masks: Masks, threshold: float=.5) -> float:
-    "One Jaccard index for all pixels of all images together; large lesions count for more."
-    tp, fp, fn, _ = (count.double().sum() for count in _counts(probs, masks, threshold))
-    return _ratio(tp, tp + fp + fn).item()
-
-def batch_iou(probs: Probs, masks: Masks, batch_size: int, threshold: float=.5) -> float:
-    "Mean over batches of the pooled Jaccard index; depends on batch size and order of the images."
-    batches = zip(probs.split(batch_size), masks.split(batch_size))
-    pooled = [pooled_iou(p, m, threshold) for p, m in batches]
-    return sum(pooled)/len(pooled)
 
 # %% ../nbs/02_metrics.ipynb #82fe8ea1
 def native_iou(probs: Probs, masks: Iterable, threshold: float=.5) -> Scores:

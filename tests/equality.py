@@ -217,7 +217,9 @@ def metrics_of_images(work):
     table = metrics.score_images(probs, truth, ids)
     yield 'metrics, images', table.assign(**{name: x.numpy() for name, x in columns.items()})
     yield 'metrics, threshold .3', metrics.score_images(probs, truth, ids, .3)
-    pooled = [metrics.pooled_iou(probs, truth), metrics.batch_iou(probs, truth, 5)]
+    def pool(p, m): return metrics.iou(p.reshape(1, -1), m.reshape(1, -1)).item()
+    batches = zip(probs.split(5), truth.split(5))
+    pooled = [pool(probs, truth), np.mean([pool(*batch) for batch in batches])]
     curve = metrics.reliability_curve(probs, truth)
     pooled.append(metrics.expected_calibration_error(curve))
     yield 'metrics, pooled', np.array(pooled)

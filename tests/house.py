@@ -10,12 +10,12 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 MODULE = ROOT/'lesionseg'
 MOST = { # Lines that a room may have: what it has, so that it does not grow unnoticed
-    'core': 105, 'files data': 563, 'transforms': 59, 'metrics': 155, 'model': 147,
-    'weights': 133, 'inference': 252, 'masks': 352, 'training': 223, 'runs': 280,
-    'comparison': 235, 'plots': 283, 'teach': 139, 'editor': 190, 'convert': 111,
-    'report release': 281, 'page': 97, 'widgets': 157, 'synthetic': 427, 'download': 103,
+    'core': 105, 'files data': 563, 'transforms': 59, 'metrics': 142, 'model': 147,
+    'weights': 132, 'inference': 252, 'masks': 352, 'training': 223, 'runs': 280,
+    'comparison': 235, 'plots': 283, 'teach': 139, 'editor': 190, 'convert': 106,
+    'report release': 280, 'page': 97, 'widgets': 157, 'synthetic': 426, 'download': 103,
     'cli': 523, 'exercises': 100, '__init__ all': 52}
-ALL_LINES = 4967 # 7,036 in 0.2.0; the aim is 4,800
+ALL_LINES = 4946 # 7,036 in 0.2.0; the aim is 4,800
 READERS = { # Exports that no other file names: readers and their own code use them
     'files.Pair', 'model.STEM', 'model.decoder_block',
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
