@@ -85,10 +85,10 @@ def _summary(scores, gallery, differences):
     figures = {said: differences} if gallery is None else {'': gallery, said: differences}
     tiles = [[(caption, Image.open(io.BytesIO(png)))] for caption, png in figures.items()]
 
-    means = summarize_runs(scores).rename(columns={'low': 'from', 'high': 'to (95 %)'})
-    columns = means.round(3).reset_index().astype(str).items()
+    means = summarize_runs(scores).drop(columns='sd').map('{:.3g}'.format).reset_index()
+    means = means.rename(columns={'low': '95 % from', 'high': 'to'})
     nothing = Image.new('RGB', (1, 1), 'white')
-    last = [('\n'.join([name, *column]), nothing) for name, column in columns]
+    last = [('\n'.join([name, *column]), nothing) for name, column in means.items()]
     sheet = ImageOps.expand(montage([*tiles, last], gap=16), 16, 'white')
     return encode(sheet, 'PNG')
 
