@@ -28,7 +28,8 @@ LOSSES = 'bce', 'bce+jaccard' # What is minimized, see `segmentation_loss`
 SCHEDULES = 'constant', 'one-cycle' # How learning rates change in a run, see `lr_lambda`
 _CHOICES = {'frozen': FREEZING, 'loss': LOSSES, 'schedule': SCHEDULES, 'validate_on': VALIDATE_ON,
             'keep': ('last', 'best')}
-_LEAST = {'batch_size': 2, 'epochs': 1, 'dropout': 0, 'weight_decay': 0} # The others: above 0
+_LEAST = {'batch_size': 2, 'epochs': 1, 'valid_every': 1, # The others: above 0
+          'dropout': 0, 'weight_decay': 0}
 _BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: finite
 
 def _check(name, kind, value):
@@ -64,6 +65,7 @@ class TrainConfig:
     logit_scale: float=1. # Standard deviation of the logits before training, above 0
     validate_on: str='holdout' # 'holdout': a part of train; 'test': train on all, as published
     valid_fraction: float=.2 # Share of train that is held out, between 0 and 1
+    valid_every: int=1 # Validate after so many epochs, and after the last
     keep: str='last' # Whose weights: of the 'last' epoch, or of the 'best' by validation loss
 
     def __post_init__(self):
@@ -210,8 +212,9 @@ def fit(
         seed_epoch(loaders[0], run.seed, epoch, accelerator.process_index)
         train = train_one_epoch(network, progress(batches[0]), optimizer, scheduler, cfg.loss)
         train_seconds = time.perf_counter() - start
-        valid = evaluate(network, batches[1])
-        if not math.isfinite(train['loss'] + valid['loss']):
+        looks = epoch % cfg.valid_every == 0 or epoch == cfg.epochs
+        valid = evaluate(network, batches[1]) if looks else dict.fromkeys(METRIC_NAMES, math.nan)
+        if not math.isfinite(valid['loss'] if looks else train['loss']):
             raise LesionsegError(f"{run.path}: the loss was no longer a number in epoch {epoch}: "
                                  "lower the learning rates; earlier epochs are kept.")
 
