@@ -79,9 +79,10 @@ def early():
         if not explained:
             found.append((term, home, 'is nowhere in bold'))
             continue
-        where = read[explained[0]][0]
-        found += [(term, name, line[:60]) for name, line in read[:explained[0]]
-                  if use.search(re.sub(r'\]\([^)]*\)', ']', line)) and f'({where}.ipynb' not in line]
+        link = f'({read[explained[0]][0]}.ipynb'
+        before = [(name, line) for name, line in read[:explained[0]] if link not in line]
+        found += [(term, name, line[:60]) for name, line in before
+                  if use.search(re.sub(r'\]\([^)]*\)', ']', line))]
     return found
 
 
