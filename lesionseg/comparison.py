@@ -68,9 +68,8 @@ def comparison_table(runs: list[Run], published: bool=True) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(['strategy', 'source'])
 
 # %% ../nbs/05_comparison.ipynb #ab1b6d60
-_THRESHOLDS = np.linspace(.05, .95, 19).round(2)
-
-def threshold_sweep(probs: Probs, masks: Masks, thresholds=_THRESHOLDS) -> pd.DataFrame:
+def threshold_sweep(probs: Probs, masks: Masks,
+                    thresholds=np.linspace(.05, .95, 19).round(2)) -> pd.DataFrame:
     "Average IoU and Dice over the images at each threshold."
     scores = {'IoU': [iou(probs, masks, t).mean().item() for t in thresholds],
               'Dice': [dice(probs, masks, t).mean().item() for t in thresholds]}

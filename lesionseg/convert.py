@@ -84,21 +84,27 @@ def _shapes(file, photos):
     if file.suffix == '.png' and file.parent.name == 'SegmentationClass': return _from_cvat(file)
     return iter(())
 
+def _walk_shapes(folder):
+    "Yield the same for all files in a folder; what is no outline gets the label ''."
+    files = dict(walk(folder))
+    photos = {file.stem: file for file, kind in files.items() if not kind}
+    for file in files:
+        for name, shapes in _shapes(file, photos):
+            yield name, [(label if mask.getbbox() else '', mask) for label, mask in shapes]
+
 def convert_masks(
     folder: str|Path, # With files of labelme, COCO, YOLO or CVAT, at any depth
     out: str|Path, # Folder for the masks
     label: str='', # Take the shapes of this label; default all
 ) -> Counter: # How many shapes of each label were there; '' stands for boxes and the like
     "Write NAME_segmentation.png for each image that has a shape."
-    files = dict(walk(Path(folder)))
-    photos = {file.stem: file for file, kind in files.items() if not kind}
-    labels, written = Counter(), False
-    for name, shapes in (found for file in files for found in _shapes(file, photos)):
-        labels.update(kind if mask.getbbox() else '' for kind, mask in shapes)
-        chosen = [mask for kind, mask in shapes if mask.getbbox() and label in ('', kind)]
+    labels, written = Counter(), 0
+    for name, shapes in _walk_shapes(Path(folder)):
+        labels.update(kind for kind, _ in shapes)
+        chosen = [mask for kind, mask in shapes if kind and label in ('', kind)]
         if not chosen: continue
         save_mask(np.any([*map(np.asarray, chosen)], axis=0), Path(out)/f'{name}_segmentation.png')
-        written = True
+        written += 1
 
     if written: return labels
     raise LesionsegError(f"{folder} holds no shape{f' called {label}' if label else ''} of "

@@ -76,7 +76,7 @@ def _record(path, url):
 
 # %% ../nbs/lib/download.ipynb #938f7c9b
 def _unpack(path, infos, target):
-    "Unpack the files flat into the missing or empty folder `target`, whole or not at all."
+    "Unpack the files flat into a missing or empty folder, whole or not at all."
     with (zipfile.ZipFile(path) as archive,
           tempfile.TemporaryDirectory(prefix='.unpacking.', dir=target.parent) as folder):
         unpacked = Path(folder)/target.name

@@ -19,7 +19,7 @@ def _given(answer):
     return answer
 
 def _watch(answer):
-    "The answer; three dots, given or returned by a function, raise `NotImplementedError`."
+    "The answer; three dots, given or returned, raise `NotImplementedError`."
     if not callable(answer): return _given(... if answer is None else answer)
     @wraps(answer)
     def watched(*inputs): return _given(answer(*inputs))

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from .comparison import by_strategy, summarize_runs
 from .core import Images, Masks, Pixels, Probs, atomic_write
-from .inference import most_varied_maps
 from .metrics import boundary, iou
 from .runs import Run
 
@@ -32,16 +31,13 @@ def _own_style(draw):
     @wraps(draw)
     def drawn(*args, **kwargs):
         from matplotlib import pyplot as plt
-        before = plt.rcParams.copy()
-        plt.style.use(['default', {
-            'figure.dpi': before['figure.dpi'], 'text.parse_math': False,
-            'axes.grid': True, 'grid.alpha': .3, 'legend.fontsize': 9}])
-        own = plt.rcParams.copy()
-        try:
+        plt.switch_backend(plt.get_backend()) # Jupyter sets things with it
+        own = {'figure.dpi': plt.rcParams['figure.dpi'], 'text.parse_math': False,
+               'axes.grid': True, 'grid.alpha': .3, 'legend.fontsize': 9}
+        with plt.style.context(['default', own]):
             figure = draw(*args, **kwargs)
             if figure is not None: figure.draw_without_rendering() # makes the ticks
             return figure
-        finally: plt.rcParams.update({k: v for k, v in before.items() if v != own[k]})
     return drawn
 
 @_own_style
@@ -57,8 +53,7 @@ _TITLES = {'soft_iou': 'soft IoU', 'soft_dice': 'soft Dice', 'iou': 'IoU', 'dice
 def _subplots(rows, columns, size, **options):
     "Make a figure of a size in inches, and its axes as an array, rows × columns."
     from matplotlib import pyplot as plt
-    options |= {'layout': 'constrained', 'squeeze': False}
-    return plt.subplots(rows, columns, figsize=size, **options)
+    return plt.subplots(rows, columns, figsize=size, layout='constrained', squeeze=False, **options)
 
 @_own_style
 def plot_curves(runs: list[Run], metrics: tuple=('loss', 'soft_iou', 'iou')) -> 'Figure':
@@ -117,7 +112,6 @@ def _draw_prediction(axes, image, mask, probs, threshold):
     axes[0].set_xlabel(f'IoU {score:.2f}', fontsize=9)
     axes[1].imshow(probs[0], cmap='gray', vmin=0, vmax=1)
 
-# %% ../nbs/lib/plots.ipynb #6f5aca54
 @_own_style
 def plot_gallery(images: Images, masks: Masks, predictions: dict[str, Probs],
                  ids: list[str]|None=None, threshold: float=.5) -> 'Figure':
@@ -133,8 +127,7 @@ def plot_gallery(images: Images, masks: Masks, predictions: dict[str, Probs],
         row[0].imshow(images[i].permute(1, 2, 0))
         if ids is not None: row[0].set_ylabel(textwrap.fill(ids[i], 24), fontsize=8)
         for k, probs in enumerate(predictions.values()):
-            axes = row[1 + 2*k:3 + 2*k]
-            _draw_prediction(axes, images[i], masks[i], probs[i], threshold)
+            _draw_prediction(row[1 + 2*k:3 + 2*k], images[i], masks[i], probs[i], threshold)
 
     for name, color in _OUTLINES.items(): fig.axes[0].plot([], [], color, lw=3, label=name)
     fig.legend(loc='outside lower center', ncols=2)
@@ -164,8 +157,8 @@ def _draw_differences(ax, differences, i):
     ax.plot(median, i, '|w', ms=8, mew=2)
 
 @_own_style
-def plot_summary(table: pd.DataFrame, metric: str='IoU') -> 'Figure':
-    "Plot a `score_table`: all runs, and differences to the first strategy, by image."
+def plot_summary(table: pd.DataFrame) -> 'Figure':
+    "Plot a `score_table` of IoU: all runs, and differences to the first strategy, by image."
     rows = summarize_runs(table)
     first = table[rows.index[0]].mean(axis=1)
     fig, [[left, right]] = _subplots(1, 2, (9.5, 1.5 + .6*len(rows)), sharey=True)
@@ -177,9 +170,9 @@ def plot_summary(table: pd.DataFrame, metric: str='IoU') -> 'Figure':
         if i: _draw_differences(right, table[name].mean(axis=1) - first, i)
 
     right.axvline(0, color='C0', lw=1.5)
-    right.set_xlabel(f'{metric} minus that of {rows.index[0]}, same image')
+    right.set_xlabel(f'IoU minus that of {rows.index[0]}, same image')
     left.set(yticks=range(len(rows)), yticklabels=rows.index, ylim=(len(rows) - .4, -.6),
-             xlabel=f'mean {metric} (dots: runs; bars: 95 % over images)')
+             xlabel='mean IoU (dots: runs; bars: 95 % over images)')
     for ax in left, right: ax.locator_params(axis='x', nbins=6)
     return fig
 
@@ -211,7 +204,6 @@ def _add_caption(caption, image, side, gap):
     whole.paste(image, (0, head))
     return whole
 
-# %% ../nbs/lib/plots.ipynb #c81f6d2e
 def _join(images, axis):
     "Paste images beside each other (axis 0), at one foot, or below each other (axis 1)."
     sizes = np.array([image.size for image in images])
@@ -281,8 +273,11 @@ class Chart:
 
 # %% ../nbs/lib/plots.ipynb #d12bf312
 def map_rows(name: str, maps: Tensor, side: int=88) -> tuple[str, list]:
-    "Make two `montage` rows of a layer's feature maps: a text, and the most varied."
-    channels, shown = most_varied_maps(maps)
-    images = [(str(i), enlarge(to_pixels(m), side)) for i, m in zip(channels, shown)]
+    "Make two `montage` rows of a layer's feature maps: a text, and those that vary most."
+    channels = maps.flatten(1).std(1).argsort(descending=True)[:8]
+    chosen = maps[channels]
+    low, high = chosen.amin((1, 2), keepdim=True), chosen.amax((1, 2), keepdim=True)
+    shown = map(to_pixels, (chosen - low)/(high - low).clamp(min=1e-9))
+    images = [(str(i), enlarge(m, side)) for i, m in zip(channels.tolist(), shown)]
     size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
-    return f'{name}: {size}, the {len(channels)} that vary most', images
+    return f'{name}: {size}, the {len(images)} that vary most', images

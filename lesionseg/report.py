@@ -83,15 +83,12 @@ def _summary(scores, gallery, differences):
     "summary.png as bytes: a few masks if there are any, the verdict, differences and means."
     said = '\n'.join(textwrap.fill(sentence, 140) for sentence in _verdicts(scores))
     figures = {said: differences} if gallery is None else {'': gallery, said: differences}
-    means = summarize_runs(scores).reset_index()
-    ends = zip(means.low, means.high)
-    columns = {'strategy': means.strategy, 'runs': means.seeds,
-               'mean IoU': means['mean'].map('{:.3f}'.format),
-               '95 % interval over images': [f'{low:.3f} to {high:.3f}' for low, high in ends]}
-
-    nothing = Image.new('RGB', (1, 1), 'white')
-    last = [('\n'.join([name, *map(str, column)]), nothing) for name, column in columns.items()]
     tiles = [[(caption, Image.open(io.BytesIO(png)))] for caption, png in figures.items()]
+
+    means = summarize_runs(scores).rename(columns={'low': 'from', 'high': 'to (95 %)'})
+    columns = means.round(3).reset_index().astype(str).items()
+    nothing = Image.new('RGB', (1, 1), 'white')
+    last = [('\n'.join([name, *column]), nothing) for name, column in columns]
     sheet = ImageOps.expand(montage([*tiles, last], gap=16), 16, 'white')
     return encode(sheet, 'PNG')
 
@@ -105,11 +102,10 @@ def _sweep(network, test, threshold, batch_size=None):
         scores[positions] = iou(probs, masks, threshold)
     return sums/len(test), scores
 
-# %% ../nbs/lib/report.ipynb #7d3f9b06
 def _csv(table): return table.to_csv(float_format='%.6f', lineterminator='\n').encode()
 
 def _look(runs, test, threshold):
-    "Figures of the test images, the table of thresholds, a small gallery, and the viewer."
+    "Figures of the test images, thresholds as a table, a small gallery, the viewer."
     networks = {name: partial(predict, fuse_conv_bn(group[0].model()))
                 for name, group in by_strategy(runs).items()}
     sweeps = {}

@@ -388,7 +388,7 @@ def image_seed(seed: int, test: bool, i: int) -> int:
     return (seed << 33) + (int(test) << 32) + i
 
 def _write_pair(folder, seed, test, i):
-    "Write an image and its mask; test images count from 1 000 000, so that ids are unique."
+    "Write an image and its mask; test images count from 1 000 000."
     own = image_seed(seed, test, i)
     part = 'test' if test else 'train'
     name = f'SYN_{i + 1_000_000*test:07d}'
@@ -399,7 +399,7 @@ def _write_pair(folder, seed, test, i):
 # %% ../nbs/lib/synthetic.ipynb #7669804c
 def _is_there(root, recipe):
     "Is this data set there, whole? Raises `LesionsegError` if anything else is."
-    occupied = root.is_file() or any(root.glob('*')) # Before the file, which may just come
+    occupied = root.is_file() or any(root.glob('*')) # Before the file, which may come
     file = root/'synthetic.json'
     if file.is_file() and json.loads(file.read_text()) == recipe: return True
     if occupied: raise LesionsegError(f"{root} holds something else: choose another folder.")

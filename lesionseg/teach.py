@@ -41,9 +41,9 @@ def load_corrections(
                              "correct or confirm two or more, better ten.")
     pixels, notes = load_pixels(chosen, size, allow=allow)
     train = LesionDataset(pixels, [pair.id for pair in chosen])
-    said = f'{found}; learned from: {len(chosen)}'
+    notes = f'{found}; learned from: {len(chosen)}', *notes
     return LesionData(Path(photos), Path(masks).resolve().name, train, train.subset([]),
-                      notes=(said, *notes), allow=parse_allow(allow))
+                      notes=notes, allow=parse_allow(allow))
 
 # %% ../nbs/lib/teach.ipynb #7ea00013
 def _hash(text): return hashlib.sha256(text.encode()).hexdigest()
@@ -92,7 +92,7 @@ def mix(train: LesionDataset, more: LesionDataset|None) -> LesionDataset:
 
 # %% ../nbs/lib/teach.ipynb #7ea00018
 def score_start(start: str|Path, dataset: LesionDataset) -> pd.DataFrame:
-    "Score the model that training began with, as `train_run` scores the one it ended with."
+    "Score the model that training began with, as `train_run` scores its own."
     model = fuse_conv_bn(LesionSegmenter.from_pretrained(start))
     return score_dataset(partial(predict, model), dataset)
 
@@ -113,7 +113,7 @@ def teach(
     start: str|Path='isic2016', # The model to begin with, as for `from_pretrained`
     cfg: TrainConfig=TAUGHT,
     folds: int|None=None, # Models that judge the recipe; None: 5 below 60 images, else 1
-    more: LesionDataset|None=None, # Images from home, mixed in one to one; None: no others
+    more: LesionDataset|None=None, # Images from home, mixed in one to one
     **options, # Of `train_run`: seed, quiet, callbacks
 ) -> pd.DataFrame: # Scores of each held-out image, columns 'before' and 'after'
     "Teach a model, and keep it if it is better. The same call again goes on where it stopped."

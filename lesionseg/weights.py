@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .core import LesionsegError, atomic_write
 from .model import Encoder, LesionSegmenter
 
-PACKAGED = 'isic2016' # The trained model that comes with the package, named after its data
+PACKAGED = 'isic2016' # The trained model that comes with the package
 ARCHITECTURE = 'lesionseg MobileNetV2 nine-block decoder' # Written into every model file
 _HOME = Path(str(importlib.resources.files('lesionseg')))
 _TIMEOUT = 10 # Seconds without an answer after which a download is given up
@@ -63,7 +63,7 @@ def _imagenet():
     finally: socket.setdefaulttimeout(usual)
 
 def load_encoder_weights(encoder: Encoder, weights: str|Path|None='imagenet') -> str:
-    "Load 'imagenet', 'isic2016', a file, or None (random). Returns what the encoder holds."
+    "Load 'imagenet', 'isic2016', a file, or None (random). Returns what it holds."
     if weights is None: return 'random'
     tensors = _imagenet() if str(weights) == 'imagenet' else _read(weights)[0]
     outer = re.compile(r'^(.*features\.|module\.|encoder\.)+')
@@ -101,7 +101,7 @@ def load_model(path: str|Path) -> LesionSegmenter: # In evaluation mode
 @patch(cls_method=True) # type: ignore
 def from_pretrained(cls: LesionSegmenter,
     name: str|Path|None=None, # None: 'isic2016'; a run folder, a file, a name on the hub
-    **options, # For the hub, as `hf_hub_download` takes them: revision, token, cache_dir, …
+    **options, # For the hub, as `hf_hub_download` takes them: revision, token, …
 ) -> LesionSegmenter: # In evaluation mode
     "Load a trained model."
     name = PACKAGED if name is None else str(name)

@@ -112,7 +112,7 @@ BROKEN = { # name: notebook, what is redefined, how
     'mirror images are not turned back': ('lib/inference', 'predict_tta', '''
         def predict_tta(model, images):
             return (predict(model, images) + predict(model, images.flip(3)))/2'''),
-    'an ensemble takes the maximum': ('lib/inference', 'ensemble', '''
+    'an ensemble takes the maximum': ('studies/tuned_recipe', 'ensemble', '''
         def ensemble(models, *rest, **more):
             each = [true([model], *rest, **more) for model in models]
             return lambda images: torch.stack([network(images) for network in each]).amax(0)'''),
@@ -140,8 +140,8 @@ BROKEN = { # name: notebook, what is redefined, how
     'any configuration is taken': ('04_training', '_check', 'def _check(cfg): pass'),
     'an interrupted run begins anew': ('lib/runs', '_TrainingRun', '''
         _TrainingRun.resume = lambda self, *rest: []'''),
-    'a damaged checkpoint is used': ('lib/runs', '_TrainingRun', (
-        'hashlib.sha256(text[32:]).digest() == text[:32]', 'True')),
+    'a damaged checkpoint is used': ('lib/runs', '_read_checkpoint', (
+        'hashlib.sha256(content[32:]).digest() != content[:32]', 'False')),
     'other settings are gone on with': ('lib/runs', '_is_done', '''
         def _is_done(run): return False'''),
     'the seed is not the run\'s': ('lib/runs', '_describe', '''
@@ -199,11 +199,11 @@ QUICK = ["batch_iou's divisor", 'no mirror images', 'ties count as better'] # th
 
 
 def cell_of(notebook, name):
-    "The exported cell that defines a function or a class."
-    for cell in notebook['cells']:
-        source = ''.join(cell['source'])
-        if '#| export' in source and re.search(rf'^(def|class) {name}\b', source, re.M): return cell
-    raise KeyError(f'{name} is not defined in the notebook')
+    "The cell that defines a function or a class, an exported one before others."
+    cells = [cell for cell in notebook['cells'] if cell['cell_type'] == 'code'
+             and re.search(rf'^(def|class) {name}\b', ''.join(cell['source']), re.M)]
+    exported = [cell for cell in cells if '#| export' in ''.join(cell['source'])]
+    return (exported + cells)[0]
 
 
 def break_notebook(fault, root):

@@ -208,18 +208,14 @@ def upload(panel, name, content):
 
 
 def try_upload(panel):
-    "A bad file is answered by a sentence, a good one by its mask, which can be downloaded."
+    "A bad file is answered by a sentence, a good one by its mask."
     message = panel.box.locator('.widget-html-content').first
     png = io.BytesIO()
     Image.linear_gradient('L').resize((150, 90)).save(png, 'PNG')
 
     upload(panel, 'bad.png', b'no image at all')
-    message.get_by_text('bad.png cannot be read').wait_for(timeout=5000)
+    message.get_by_text('bad.png is no image').wait_for(timeout=5000)
     assert panel.changes(lambda: upload(panel, 'good.png', png.getvalue()))
-
-    with panel.page.expect_download() as download: message.get_by_role('link').click()
-    assert download.value.suggested_filename == 'good_Segmentation.png'
-    with Image.open(download.value.path()) as mask: assert mask.size == (150, 90)
 
 
 def try_stop(notebook, cell):
@@ -257,9 +253,7 @@ def test_library(lab, browser, tmp_path):
     "The notebook that makes the widgets: everything on it that can be moved."
     notebook = Notebook(browser, lab, 'lib/widgets')
     panels, controls, own = try_everything(notebook, tmp_path)
-    assert panels >= 5 and controls >= 8 and own >= 1
-    live = "train_live(replace(small, epochs=500), data, folder/'clicked', weights=None)"
-    try_stop(notebook, live)
+    assert panels >= 4 and controls >= 8 and own == 0
     assert notebook.failures() == [] and notebook.complaints == []
     notebook.page.close()
 
@@ -379,6 +373,12 @@ def test_layout(explore, theme, width, tmp_path):
         assert min(found['texts'], default=12) >= 11, i
         assert all(share >= .88 for share in found['charts']), i # its smallest text has 12.5 px
         if theme.endswith('Dark'): assert light_share(panel) < .05, i
+
+
+def test_training_stops(explore):
+    "The toolbar's button stops a run whose curves grow."
+    try_stop(explore, "train_live(replace(FINE_TUNING, epochs=500), data, folder/'live', None)")
+    assert explore.failures() == [] and explore.complaints == []
 
 
 CODE = f"() => {BOOK}" + '''.widgets
