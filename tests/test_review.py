@@ -4,30 +4,14 @@ import base64, io, zipfile
 import numpy as np, pytest
 from PIL import Image, ImageOps
 
-from lesionseg.core import to_base64
 from lesionseg.masks import corrected_ids, segment_folder
 from lesionseg.synthetic import random_scene, render
 from lesionseg.teach import load_corrections
 from test_browser import browser
-from test_page import FIREFOX, Firefox, in_chromium, server
+from test_page import FIREFOX, LISTED, STUB, Firefox, copy, in_chromium, server
 
 __all__ = ['browser'] # a fixture
 SIZES = [(1600, 1200), (300, 400), (640, 480)]
-STUB = 'window.showDirectoryPicker = () => navigator.storage.getDirectory()'
-COPY = '''async files => {
-    const folder = await navigator.storage.getDirectory()
-    for (const [name, content] of Object.entries(files)) {
-        const file = await (await folder.getFileHandle(name, {create: true})).createWritable()
-        await file.write(Uint8Array.from(atob(content), letter => letter.charCodeAt(0)))
-        await file.close() } }'''
-LISTED = '''async path => {
-    let folder = await navigator.storage.getDirectory()
-    for (const part of path) folder = await folder.getDirectoryHandle(part)
-    const found = {}
-    for await (const [name, entry] of folder.entries())
-        if (entry.kind === 'file' && name.endsWith('.png'))
-            found[name] = Array.from(new Uint8Array(await (await entry.getFile()).arrayBuffer()))
-    return found }'''
 
 
 @pytest.fixture
@@ -47,11 +31,6 @@ def masks(tmp_path):
 
 def files(masks):
     return {file.name: file.read_bytes() for file in sorted(masks.glob('*_segmentation.png'))}
-
-
-def copy(tab, masks, *names):
-    "Put files into the folder that the browser keeps for the page."
-    tab.evaluate(COPY, {name: to_base64((masks/name).read_bytes()) for name in names})
 
 
 def pixels(png): return np.asarray(Image.open(io.BytesIO(png)).convert('L')) > 127
