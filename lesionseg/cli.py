@@ -148,7 +148,10 @@ def _config(mode, data, /, **changes):
              if name in known and value is not None and value is not False}
     _check('valid_fraction' not in given or given.get('validate_on') == 'holdout',
            "valid_fraction is for --validate_on holdout: give both or neither.")
-    usual = {'epochs': 8, 'batch_size': 15, 'valid_every': 4} if data.synthetic else {}
+    usual = {}
+    if data.synthetic: # the batches and epochs that suit so few images, or fewer
+        usual = {'epochs': min(MODES[mode].epochs, 8), 'valid_every': 4,
+                 'batch_size': min(MODES[mode].batch_size, 15)}
     return replace(MODES[mode], **usual | given)
 
 # %% ../nbs/lib/cli.ipynb #614ff0b0
@@ -241,7 +244,7 @@ def _run(given):
 # %% ../nbs/lib/cli.ipynb #bb62efbb
 @_command
 def train(
-    mode: str=None, # feature_extraction, finetuning (default), tuned, or taught (with --images)
+    mode: str=None, # feature_extraction, finetuning (default), tuned, fast, taught (with --images)
     epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 8
     batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     encoder_lr: float=None, # Learning rate of the encoder; default the mode's, as published 0.0001
@@ -409,7 +412,7 @@ def _report(runs, data, out, threshold):
 # %% ../nbs/lib/cli.ipynb #0392a2f1
 @_command
 def compare(
-    modes: Param('feature_extraction, finetuning, tuned; default the first two', str,
+    modes: Param('feature_extraction, finetuning, tuned, fast; default the first two', str,
                  nargs='+')=None,
     epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 8
     batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15

@@ -85,9 +85,16 @@ def fill_template(
     return _TEMPLATES.get_template(file).render(values)
 
 # %% ../nbs/lib/core.ipynb #06438b1e
+_QUOTA = Path('/sys/fs/cgroup/cpu.max') # Of a Linux container: its CPU time, and of how much
+
 def available_cores() -> int:
-    "How many CPU cores this process may use, at least 1."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    "How many CPU cores this process may use, at least 1; in a container as many as it may have."
+    cores = os.cpu_count() or 1
+    if hasattr(os, 'sched_getaffinity'): cores = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError): # no container, or one without a limit ('max')
+        quota, period = map(int, _QUOTA.read_text().split())
+        cores = min(cores, -(-quota//period))
+    return cores
 
 def cache_folder() -> Path:
     "The folder that `LESIONSEG_CACHE` names, else one in the user's cache."
