@@ -7,7 +7,7 @@ __all__ = ['Images', 'Masks', 'Logits', 'Probs', 'Scores', 'Pixels', 'LesionsegE
            'locked', 'to_base64', 'fill_template', 'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
 
 # %% ../nbs/lib/core.ipynb #19df16e4
-import base64, ctypes, os, platform, random, re, shlex
+import base64, ctypes, hashlib, os, platform, random, re, shlex
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -63,10 +63,19 @@ def to_base64(content: bytes) -> str:
     "Write bytes as text, for HTML."
     return base64.b64encode(content).decode()
 
-_TEMPLATES = Environment(
-    loader=PackageLoader('lesionseg', 'static'), undefined=StrictUndefined,
-    autoescape=select_autoescape(['html']), trim_blocks=True, keep_trailing_newline=True)
-_TEMPLATES.filters |= {'markdown': _markdown, 'quote': shlex.quote, 'base64': to_base64}
+def _sha256(text): return to_base64(hashlib.sha256(text.encode()).digest())
+
+def _joined(*names):
+    "Several modules, or style sheets, of lesionseg/static as one."
+    text = '\n'.join(_LOADER.get_source(_TEMPLATES, name)[0] for name in names)
+    return re.sub(r'^(import .*\n|export default .*\n|export )', '', text, flags=re.M)
+
+_LOADER = PackageLoader('lesionseg', 'static')
+_TEMPLATES = Environment(loader=_LOADER, undefined=StrictUndefined, trim_blocks=True,
+                         autoescape=select_autoescape(['html']), keep_trailing_newline=True)
+_TEMPLATES.globals['joined'] = _joined
+_TEMPLATES.filters |= {'markdown': _markdown, 'quote': shlex.quote, 'base64': to_base64,
+                       'sha256': _sha256}
 
 def fill_template(
     file: str, /, # A file in lesionseg/static
@@ -76,9 +85,16 @@ def fill_template(
     return _TEMPLATES.get_template(file).render(values)
 
 # %% ../nbs/lib/core.ipynb #06438b1e
+_QUOTA = Path('/sys/fs/cgroup/cpu.max') # Of a Linux container: its CPU time, and of how much
+
 def available_cores() -> int:
-    "How many CPU cores this process may use, at least 1."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    "How many CPU cores this process may use, at least 1; in a container as many as it may have."
+    cores = os.cpu_count() or 1
+    if hasattr(os, 'sched_getaffinity'): cores = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError): # no container, or one without a limit ('max')
+        quota, period = map(int, _QUOTA.read_text().split())
+        cores = min(cores, -(-quota//period))
+    return cores
 
 def cache_folder() -> Path:
     "The folder that `LESIONSEG_CACHE` names, else one in the user's cache."

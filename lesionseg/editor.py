@@ -7,7 +7,7 @@ __all__ = ['MaskEditor', 'Corrector', 'correct']
 
 # %% ../nbs/lib/editor.ipynb #ed000003
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class MaskEditor(anywidget.AnyWidget):
     opacity = traitlets.Float(.45).tag(sync=True)
     threshold = traitlets.Float(.5).tag(sync=True)
     said = traitlets.Unicode('').tag(sync=True) # The line below the canvas
-    deeds = traitlets.List([]).tag(sync=True) # Buttons: 'previous', 'right', 'save', 'next'
+    deeds = traitlets.List([]).tag(sync=True) # Buttons: 'previous', 'right', 'save', 'next', …
     deed = traitlets.List(['', 0.]).tag(sync=True) # The one pressed last, and when
     done = traitlets.Float(0.).tag(sync=True) # The time of the one that Python has finished
     sent = traitlets.Float(0.).tag(sync=True) # When the browser sent the last stroke
@@ -111,14 +111,15 @@ def _doubtful_first(images: list[Path], masks: Path) -> dict[str, Path]:
 # %% ../nbs/lib/editor.ipynb #ed000014
 class Corrector(MaskEditor):
     "Walk through photographs and their masks; `correct` begins it."
-    def __init__(self, images: list[Path], masks: Path, model: LesionSegmenter|None, side: int):
+    def __init__(self, images: list[Path], masks: Path, model: LesionSegmenter|None, side: int,
+                 teach: Callable[[], object]|None=None):
         super().__init__(np.zeros((3, 4, 3), 'uint8'), side=side)
-        self.home, self.model = masks, model
+        self.home, self.model, self.teach = masks, model, teach
         self.paths = _doubtful_first(images, masks)
         self.ids, seen = [*self.paths], corrected_ids(masks)
         if seen is None: seen = {id for id in self.ids if is_sound(self.file(id))}
         self.seen = seen.intersection(self.ids)
-        self.deeds = ['previous', 'right', 'save', 'next']
+        self.deeds = ['previous', 'right', 'save', 'next'] + ['teach']*(teach is not None)
         self.go(next((i for i, id in enumerate(self.ids) if id not in self.seen), 0))
         self.observe(self._act, 'deed')
 
@@ -155,6 +156,11 @@ class Corrector(MaskEditor):
         else: self.seen.discard(self.id)
         return row['confirmed']
 
+    def _learn(self, teach):
+        self.said = f'Learning from {len(self.seen)} masks …'
+        self.send_state('said') # now, not when it is over
+        self.said = str(teach())
+
     def _tell(self, more=''):
         looked_at = ', looked at' if self.id in self.seen else ''
         self.said = (f"{self.place + 1} of {len(self.ids)}: {self.id}, {self.painted.mean():.1%} "
@@ -170,7 +176,8 @@ class Corrector(MaskEditor):
                 self.saved = self.values
                 if deed == 'right': step = int(self.confirm())
                 else: step = {'next': 1, 'previous': -1}.get(str(deed), 0)
-                if 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
+                if deed == 'teach' and self.teach: self._learn(self.teach)
+                elif 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
                 else: self._tell('There is no other.' if step else 'Saved.')
             except (LesionsegError, OSError) as error: self.said = str(error)
             self.done = when
@@ -182,9 +189,10 @@ def correct(
     model: LesionSegmenter|str|Path|None=None, # For the threshold's slider; None: the packaged one
     side: int=800, # The longer side of what is painted on, in pixels
     recursive: bool=False, # Look into the sub-folders of folders?
+    teach: Callable[[], object]|None=None, # Of the button *Teach*; what it returns is shown
 ) -> Corrector: # To be shown in a notebook
     "Correct or confirm masks one after the other; begins where nobody has looked yet."
     images, _ = find_images(photos, recursive)
     if isinstance(model, (str, Path)): model = LesionSegmenter.from_pretrained(model)
     Path(masks).mkdir(parents=True, exist_ok=True)
-    return Corrector(images, Path(masks), model, side)
+    return Corrector(images, Path(masks), model, side, teach)

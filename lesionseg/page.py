@@ -6,12 +6,12 @@
 __all__ = ['read_card', 'export_page']
 
 # %% ../nbs/lib/page.ipynb #a1f0c003
-import hashlib, importlib.resources, re
+import importlib.resources, re
 from pathlib import Path
 
 import pandas as pd, torch
 
-from .core import atomic_write, fill_template, to_base64
+from .core import atomic_write, fill_template
 from .inference import fuse_conv_bn, predict, record
 from .model import LesionSegmenter
 from .runs import Run
@@ -67,17 +67,6 @@ def read_card(
     return card
 
 # %% ../nbs/lib/page.ipynb #a1f0c041
-_PAGE = 'pixels.mjs', 'synthetic.mjs', 'editor.mjs', 'page.mjs' # What runs in the page …
-_WORKER = 'network.mjs', 'pixels.mjs', 'worker.mjs' # … and beside it, so that it stays alive
-_STYLE = 'editor.css', 'page.css'
-
-def _joined(names):
-    "Several modules, or style sheets, as one."
-    text = '\n'.join((_HOME/'static'/name).read_text('utf-8') for name in names)
-    return re.sub(r'^(import .*\n|export default .*\n|export )', '', text, flags=re.M)
-
-def _hash(text): return to_base64(hashlib.sha256(text.encode()).digest())
-
 def export_page(
     model: LesionSegmenter,
     path: str|Path, # The .html file to write
@@ -86,11 +75,8 @@ def export_page(
     "Write a page that segments photographs in any browser, from the disk and without network."
     network = _rounded(model)
     graph, weights = _packed(network)
-    script, style = _joined(_PAGE), _joined(_STYLE)
-    page = fill_template(
-        'page.html', card=card or {'Model': Path(path).stem}, graph=graph, script=script,
-        style=style, worker=_joined(_WORKER), hashes={'script': _hash(script),
-        'style': _hash(style)}, weights=weights)
+    page = fill_template('page.html', card=card or {'Model': Path(path).stem}, graph=graph,
+                         weights=weights)
     with atomic_write(path) as temporary: temporary.write_text(page, encoding='utf-8')
 
     images = torch.rand(1, 3, model.size, model.size, generator=torch.Generator().manual_seed(0))

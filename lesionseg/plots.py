@@ -65,7 +65,7 @@ def plot_curves(runs: list[Run], metrics: tuple=('loss', 'soft_iou', 'iou')) -> 
             look = dict(color=f'C{i}', lw=1.5/len(group)**.5)
             for run in group:
                 ax.plot(run.history[f'train_{metric}'], '-', **look)
-                ax.plot(run.history[f'valid_{metric}'], '--', **look)
+                ax.plot(run.history[f'valid_{metric}'].dropna(), '--', **look)
         ax.set(title=_TITLES.get(metric, metric), xlabel='epoch')
         ax.xaxis.get_major_locator().set_params(integer=True)
 

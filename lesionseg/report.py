@@ -23,6 +23,7 @@ from .data import LesionDataset, to_tensors
 from .inference import fuse_conv_bn, predict, predict_dataset
 from .masks import encode
 from .metrics import iou
+from .page import export_page, read_card
 from .plots import (
     montage, plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds, to_pixels)
 from .runs import Run
@@ -67,7 +68,7 @@ def _viewer(images, masks, predictions, ids, threshold):
     return fill_template('viewer.html', content=content, threshold=threshold)
 
 # %% ../nbs/lib/report.ipynb #a8bbedac
-def _page(runs, table, figures, viewer):
+def _page(runs, table, figures, viewer, firsts=()):
     "The comparison as a page: `figures` holds the bytes of those there are."
     if 'gallery.png' in figures:
         gallery = Image.open(io.BytesIO(figures['gallery.png']))
@@ -76,7 +77,7 @@ def _page(runs, table, figures, viewer):
     table = table[first + [name for name in table if name not in (*first, 'validate_on')]]
     sections = [_section(runs, 'iou', 'IoU'), _section(runs, 'soft_iou', 'soft IoU')]
     return fill_template('report.html', runs=runs, table=table, sections=sections,
-                         figures=figures, viewer=viewer)
+                         figures=figures, viewer=viewer, firsts=firsts)
 
 # %% ../nbs/lib/report.ipynb #61c8d2fe
 def _summary(scores, gallery, differences):
@@ -129,7 +130,7 @@ def write_report(
     test: LesionDataset|None=None, # For galleries, thresholds and slider; None leaves them out
     threshold: float=.5, # Where the outlines of a gallery are, 0 to 1
 ) -> pd.DataFrame: # The comparison table
-    "Write table.csv, figures and report.html. Raises `LesionsegError` where it cannot."
+    "Write table.csv, figures, report.html, and a page for one run of each strategy."
     table = comparison_table(runs)
     scores = score_table(runs)
     differences = _png(plot_summary(scores))
@@ -137,12 +138,15 @@ def write_report(
 
     files = {'table.csv': _csv(table), 'curves.png': _png(plot_curves(runs)),
              'scores.png': _png(plot_scores(runs)), **looks}
-    page = _page(runs, table, files | {'differences.png': differences}, viewer)
+    firsts = [group[0] for group in by_strategy(runs).values() if test is not None]
+    page = _page(runs, table, files | {'differences.png': differences}, viewer, firsts)
     files['summary.png'] = _summary(scores, gallery, differences)
     files['report.html'] = page.encode()
 
     for name, content in files.items():
         with atomic_write(Path(path)/name) as temporary: temporary.write_bytes(content)
+    for run in firsts:
+        export_page(run.model(), Path(path)/f'pages/{run.path.name}.html', read_card(run.path))
     for stale in {'gallery.png', 'thresholds.png', 'thresholds.csv'} - files.keys():
         (Path(path)/stale).unlink(missing_ok=True)
     return table

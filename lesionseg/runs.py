@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 from tqdm import tqdm
 
 from . import __version__
@@ -159,7 +159,7 @@ def _read_checkpoint(file):
 def _best_epoch(cfg, history):
     "The epoch whose weights are kept at the end, from 1."
     if cfg.keep == 'last': return len(history)
-    return 1 + min(range(len(history)), key=lambda i: history[i]['valid_loss'])
+    return 1 + int(np.nanargmin([row['valid_loss'] for row in history]))
 
 # %% ../nbs/lib/runs.ipynb #9e7c2cee
 class _TrainingRun(Run):
@@ -200,7 +200,7 @@ class _TrainingRun(Run):
     def write_history(self, history):
         "Write history.csv: what the newest checkpoint holds, for people and tables."
         with atomic_write(self.path/'history.csv') as temporary:
-            pd.DataFrame(history).to_csv(temporary, index=False)
+            pd.DataFrame(history).to_csv(temporary, index=False, na_rep='nan')
 
 # %% ../nbs/lib/runs.ipynb #108f5f93
 def channels_last_for_training(model: LesionSegmenter) -> LesionSegmenter: # The same one
@@ -219,8 +219,10 @@ def check_seed(seed: int):
 def _tell(history):
     "Say how an epoch went."
     last = history.iloc[-1]
-    print(f"epoch {last.name}: loss {last.train_loss:.3f}, "
-          f"validation loss {last.valid_loss:.3f}, IoU {last.valid_iou:.3f}", flush=True)
+    said = f"epoch {last.name}: loss {last.train_loss:.3f}"
+    if not np.isnan(last.valid_loss):
+        said += f", validation loss {last.valid_loss:.3f}, IoU {last.valid_iou:.3f}"
+    print(said, flush=True)
 
 def _fit(model, parts, run, callbacks, quiet):
     "Train up to the last epoch, or to Ctrl-C. Returns the history."

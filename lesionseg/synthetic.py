@@ -8,6 +8,7 @@ __all__ = ['Outline', 'Skin', 'Pigment', 'Clutter', 'Camera', 'SceneParams', 'pa
 
 # %% ../nbs/lib/synthetic.ipynb #be356660
 import json, tempfile, zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
-from .core import LesionsegError, cache_folder
+from .core import LesionsegError, available_cores, cache_folder
 
 # %% ../nbs/lib/synthetic.ipynb #5ee78755
 def _ranged(default, low, high):
@@ -416,8 +417,9 @@ def synthetic_dataset(root: str|Path|None=None, n_train: int=240, n_test: int=60
         made = Path(folder)/root.name
         for part in 'train', 'train_masks', 'test', 'test_masks': (made/part).mkdir(parents=True)
         jobs = [(False, i) for i in range(n_train)] + [(True, i) for i in range(n_test)]
-        for job in tqdm(jobs, desc='synthetic images', leave=False, delay=1):
-            _write_pair(made, seed, *job)
+        with ThreadPoolExecutor(available_cores()) as pool:
+            written = pool.map(lambda job: _write_pair(made, seed, *job), jobs)
+            for _ in tqdm(written, 'synthetic images', len(jobs), leave=False, delay=1): pass
         (made/'synthetic.json').write_text(json.dumps(recipe))
         with suppress(OSError): # Another process may be faster
             if root.is_dir(): root.rmdir() # Empty; Windows does not rename over it

@@ -296,6 +296,11 @@ def test_report(browser, data, tmp_path):
     assert drawn('#outline0') != outline and drawn('#probs0') != probs
     page.screenshot(path=tmp_path/'report.png', full_page=True)
     outside = [url for url in asked if not url.startswith(('file:', 'data:'))]
+    tries = page.get_by_role('link', name='Try ')
+    assert tries.all_inner_texts() == ['Try feature extraction', 'Try fine-tuning']
+    tries.last.click() # the model itself, beside the report
+    page.locator('#said', has_text='The model is ready.').wait_for(timeout=60_000)
+    assert 'finetuning-seed0' in page.inner_text('header')
     assert complaints == [] and outside == []
 
 

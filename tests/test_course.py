@@ -1,8 +1,9 @@
 "The course: exercises have solutions, glossary terms occur where said, sources are listed."
-import json, re
+import ast, json, re
 
 import pytest
 
+import course
 from conftest import NOTEBOOKS, ROOT, code_cells
 
 CHAPTERS = {'data': '01_data', 'metrics': '02_metrics', 'model': '03_model',
@@ -32,6 +33,38 @@ def bare(source):
     return re.sub(r'\s+', ' ', source.replace('assert check(', 'check(').rstrip(';'))
 
 
+@pytest.mark.parametrize('name', course.CHAPTERS)
+def test_a_chapter_is_short_and_says_how_long(name):
+    "At most 2,500 words; reading time and machine time stand at its head, below the map."
+    assert course.words(name) <= 2500
+    head = course.cells(name, 'markdown')[0]['text']
+    assert head.count(course.stations(name)) == 1
+    assert re.search(rf'^\*{course.minutes(name)} minutes to read, .*\brun', head, re.M)
+    assert f'Chapter {name[1]} of 6' in head
+    start = text(NBS['00_start_here'])
+    row = next(line for line in start.splitlines() if f']({name}.ipynb) |' in line)
+    assert f' | {course.minutes(name)} min' in row
+    assert course.visible_share(name) >= .85
+
+
+@pytest.mark.parametrize('name', course.CHAPTERS)
+def test_a_chapter_ends_with_what_one_can_do_now(name):
+    assert course.lesson(name).count('**You can now** ') == 1
+
+
+def test_words_are_explained_before_they_are_used():
+    assert course.early() == []
+
+
+STUDIES = [name for name in NBS if re.fullmatch(r'studies/\w+', name)]
+
+
+@pytest.mark.parametrize('name', STUDIES)
+def test_a_study_has_two_questions_that_judge(name):
+    questions = text(NBS[name]).partition('\n## Two to judge\n')[2]
+    assert questions.count('<details><summary>Answer</summary>') == 2
+
+
 EXERCISES = exercises()
 SOLVED = {bare(cell['text']) for path in SOLUTIONS.glob('*.ipynb') for cell in code_cells(path)}
 
@@ -51,6 +84,9 @@ def test_an_exercise_is_solved_and_stored_with_its_dots(name, number, cell):
     assert cell['metadata'] == {'jupyter': {'source_hidden': True}}
     assert ''.join(cell['outputs'][0]['text']).strip() == 'Not attempted yet.'
     assert bare(cell['text']) in SOLVED
+    call = next(node for node in ast.walk(ast.parse(cell['text'])) if isinstance(node, ast.Call)
+                and getattr(node.func, 'id', '') == 'check')
+    assert len(call.args) == 5, 'the answer, the test, and three hints'
 
 
 def test_solutions_try_wrong_answers():

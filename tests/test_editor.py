@@ -1,12 +1,13 @@
 "The brush, as a person uses it: in JupyterLab, by mouse and by keyboard."
-import json
+import json, re
 
-import contourpy, numpy as np, pytest
+import contourpy, numpy as np, pandas as pd, pytest
 from PIL import Image
 
 from test_browser import (  # the fixtures `lab` and `browser` too
     BOOK, BROWSER, Notebook, browser, lab)
 
+from lesionseg.masks import segment_folder
 from lesionseg.synthetic import synthetic_dataset
 
 __all__ = ['browser', 'lab']
@@ -18,29 +19,42 @@ walk = correct({photos!r}, {masks!r})
 walk''', '''import os, time
 open({masks!r} + '/waits', 'w').close()
 while not os.path.exists({masks!r} + '/go'): time.sleep(.1)'''
+TEACH = '''from dataclasses import replace
+from lesionseg.editor import correct
+from lesionseg.teach import load_corrections, teach, tell_difference
+from lesionseg.training import TAUGHT
+cfg = replace(TAUGHT, epochs=8, encoder_lr=3e-4, decoder_lr=3e-3)
+def learn():
+    corrections = load_corrections({photos!r}, {masks!r}, size=96)
+    scores = teach(corrections, {masks!r} + '/taught', cfg=cfg, folds=2, quiet=True)
+    return tell_difference(scores.before, scores.after)
+correct({photos!r}, {masks!r}, teach=learn)'''
 DRAWN = '''() => document.querySelector('.mask-editor canvas').toDataURL()'''
 
 
 class Walk:
-    "The editor on a page, on masks that are drawn from nothing."
-    def __init__(self, lab, browser, home, notebooks):
+    "The editor on a page, in a notebook of some cells."
+    def __init__(self, home, number, camera=np.asarray):
         self.photos, self.masks, self.truth = home/'photos', home/'masks', {}
         self.photos.mkdir()
         root = synthetic_dataset()
-        for file in sorted((root/'test').glob('*.jpg'))[:NUMBER]:
-            (self.photos/file.name).write_bytes(file.read_bytes())
+        for file in sorted((root/'test').glob('*.jpg'))[:number]:
+            pixels = np.asarray(Image.open(file).convert('RGB'))
+            Image.fromarray(camera(pixels)).save(self.photos/file.name)
             mask = Image.open(root/'test_masks'/f'{file.stem}_Segmentation.png')
             self.truth[file.stem] = np.asarray(mask) > 0
-        self.write_notebook(notebooks)
+
+    def open(self, lab, browser, notebooks, cells):
+        self.write_notebook(notebooks, cells)
         self.book = Notebook(browser, lab, 'walk')
         self.page = self.book.page
         self.run(0)
 
-    def write_notebook(self, folder):
+    def write_notebook(self, folder, cells):
         cells = [{'cell_type': 'code', 'id': str(i), 'metadata': {}, 'outputs': [],
                   'execution_count': None, 'source':
                   source.format(photos=str(self.photos), masks=str(self.masks))}
-                 for i, source in enumerate(CELLS)]
+                 for i, source in enumerate(cells)]
         kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
         (folder/'walk.ipynb').write_text(json.dumps({
             'cells': cells, 'metadata': {'kernelspec': kernel}, 'nbformat': 4,
@@ -60,8 +74,9 @@ class Walk:
 
     def status(self): return self.page.locator('.mask-editor [role=status]').inner_text()
 
-    def wait_for(self, words):
-        self.page.locator('.mask-editor [role=status]').get_by_text(words).wait_for(timeout=20_000)
+    def wait_for(self, words, seconds=20):
+        status = self.page.locator('.mask-editor [role=status]').get_by_text(words)
+        status.wait_for(timeout=1000*seconds)
 
     def latency(self):
         "Milliseconds from the browser to Python and back, of the last stroke."
@@ -91,17 +106,17 @@ class Walk:
         return np.asarray(Image.open(self.masks/f'{id}_segmentation.png')) > 0
 
 
-@pytest.fixture(scope='module')
-def walk(lab, browser, tmp_path_factory):
+@pytest.fixture
+def notebooks(lab, tmp_path_factory):
+    "The folder that JupyterLab shows."
     copies = tmp_path_factory.getbasetemp().glob('lab*/copy/nbs')
-    newest = max(copies, key=lambda path: path.stat().st_ctime) # where this JupyterLab is at home
-    walk = Walk(lab, browser, tmp_path_factory.mktemp('walk'), newest)
-    yield walk
-    walk.page.close()
+    return max(copies, key=lambda path: path.stat().st_ctime)
 
 
-def test_paint_undo_keys_reload(walk, tmp_path):
+def test_paint_undo_keys_reload(lab, browser, notebooks, tmp_path):
     "One after the other: what a person does, and what is then in the files."
+    walk = Walk(tmp_path, NUMBER)
+    walk.open(lab, browser, notebooks, CELLS)
     first, second, third, fourth = walk.truth
 
     walk.wait_for(f'1 of {NUMBER}: {first}')
@@ -159,3 +174,41 @@ def test_paint_undo_keys_reload(walk, tmp_path):
     walk.wait_for(f'{NUMBER} done')
     assert walk.book.failures() == [] and walk.book.complaints == []
     assert drawn
+    walk.page.close()
+
+
+def new_camera(pixels): # its colors are swapped, and it is dark
+    return (pixels[..., [2, 0, 1]]*.5 + 20).astype('uint8')
+
+
+def test_one_button_teaches(lab, browser, notebooks, tmp_path):
+    "Seven masks are mended by a program, the eighth by mouse; then the model learns from them."
+    walk = Walk(tmp_path, 8, new_camera)
+    segment_folder(walk.photos, walk.masks)
+    *others, last = walk.truth
+    for id in others:
+        Image.fromarray(walk.truth[id]).save(walk.masks/f'{id}_segmentation.png')
+    walk.open(lab, browser, notebooks, [TEACH])
+    walk.wait_for(last)
+    walk.page.locator('[data-tool=eraser]').click()
+    walk.page.locator('[data-set=brush]').fill('120')
+    for y in np.linspace(0, 1, 7): walk.drag([(.01, y), (.99, y)])
+    walk.follow(walk.truth[last])
+    walk.page.screenshot(path=tmp_path/'painted.png')
+    walk.canvas.press('t')
+    walk.wait_for('Learning from 8 masks')
+    walk.wait_for('held-out images', seconds=300)
+    walk.page.screenshot(path=tmp_path/'taught.png')
+
+    found, true = walk.mask(last), walk.truth[last]
+    assert (found & true).sum()/(found | true).sum() > .85
+    said = walk.status()
+    told = re.search(r'On 8 held-out images the mean IoU was (\S+) before and is (\S+) after', said)
+    scores = pd.read_csv(walk.masks/'taught/before_after.csv', header=[0, 1], index_col=0)
+    before, after = scores.before.iou.mean(), scores.after.iou.mean()
+    assert after > before and 'Better.' in said
+    assert [*told.groups()] == [f'{before:.3f}', f'{after:.3f}']
+    assert (walk.masks/'taught/model.safetensors').is_file()
+    assert walk.canvas.get_attribute('aria-busy') == 'false'
+    assert walk.book.failures() == [] and walk.book.complaints == []
+    walk.page.close()

@@ -8,6 +8,7 @@ from PIL import Image
 
 from conftest import shell
 from lesionseg import LesionSegmenter, segment
+from lesionseg.core import to_base64
 from lesionseg.files import read_mask
 from lesionseg.page import export_page
 from lesionseg.synthetic import random_scene, render
@@ -17,6 +18,21 @@ __all__ = ['browser'] # a fixture
 
 FIREFOX = next(filter(None, map(shutil.which, ('firefox-esr', 'firefox'))), None)
 in_chromium = pytest.mark.skipif(BROWSER is None, reason='no chromium: see test_browser.py')
+STUB = 'window.showDirectoryPicker = () => navigator.storage.getDirectory()'
+COPY = '''async files => {
+    const folder = await navigator.storage.getDirectory()
+    for (const [name, content] of Object.entries(files)) {
+        const file = await (await folder.getFileHandle(name, {create: true})).createWritable()
+        await file.write(Uint8Array.from(atob(content), letter => letter.charCodeAt(0)))
+        await file.close() } }'''
+LISTED = '''async path => {
+    let folder = await navigator.storage.getDirectory()
+    for (const part of path) folder = await folder.getDirectoryHandle(part)
+    const found = {}
+    for await (const [name, entry] of folder.entries())
+        if (entry.kind === 'file' && name.endsWith('.png'))
+            found[name] = Array.from(new Uint8Array(await (await entry.getFile()).arrayBuffer()))
+    return found }'''
 SIZES = [(640, 480), (300, 400), (800, 600), (90, 64), (577, 333), (400, 400)]
 
 
@@ -54,6 +70,11 @@ def decoded(png):
         return np.asarray(image) > 0
 
 
+def copy(tab, masks, *names):
+    "Put files into the folder that the browser keeps for the page."
+    tab.evaluate(COPY, {name: to_base64((masks/name).read_bytes()) for name in names})
+
+
 class Page:
     "The page in Chromium, what it asked for, and what the browser complained about."
     def __init__(self, browser, address, **options):
@@ -62,6 +83,7 @@ class Page:
         self.tab.on('request', lambda request: self.asked.append(request.url))
         self.tab.on('pageerror', lambda error: self.complaints.append(str(error)))
         self.tab.on('console', lambda message: self.complaints.append(message.text))
+        self.tab.add_init_script(STUB)
         self.tab.goto(address)
         self.wait('The model is ready.')
 
@@ -137,6 +159,34 @@ def test_a_server_is_asked_once(browser, page_file, photos):
         page = Page(browser, f'{address}/page.html')
         page.add(photos[:1])
         assert iou(decoded(page.download('Mask as PNG')), segment(photos[0]) > .5) >= .99
+        assert page.quiet(), (page.asked, page.complaints)
+        page.tab.close()
+
+
+@in_chromium
+def test_masks_go_into_a_folder(browser, page_file, photos):
+    "What lies there and is no work of this page is set aside, not lost."
+    theirs, own = (f'{photo.stem}_segmentation.png' for photo in photos[:2])
+    with server(photos[0].parent.parent) as address:
+        page = Page(browser, f'{address}/{page_file.parent.name}/page.html')
+        page.add(photos[:2])
+        Image.new('L', (8, 8)).save(page_file.parent/theirs)
+        copy(page.tab, page_file.parent, theirs)
+        page.press('All masks into a folder')
+        page.wait('holds 2 masks')
+        found = page.tab.evaluate(LISTED, [])
+        for photo in photos[:2]:
+            mask = decoded(bytes(found[f'{photo.stem}_segmentation.png']))
+            assert iou(mask, segment(photo) > .5) >= .99
+
+        page.tab.locator('#threshold').fill('0.3') # and once more
+        page.tab.evaluate("said.textContent = ''")
+        page.press('All masks into a folder')
+        page.wait('holds 2 masks')
+        again = page.tab.evaluate(LISTED, [])
+        assert again.keys() == {theirs, own} and again[own] != found[own]
+        aside, = page.tab.evaluate(LISTED, ['replaced']).values()
+        assert bytes(aside) == (page_file.parent/theirs).read_bytes()
         assert page.quiet(), (page.asked, page.complaints)
         page.tab.close()
 

@@ -1,11 +1,13 @@
 "Corrected masks: found, learned from, judged; and what is killed on the way goes on."
-import re, shutil
+import multiprocessing, os, re, shutil, signal, sys
 
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import shell, start, train, wait_for_epoch
+from lesionseg.editor import correct
+from lesionseg.masks import read_predictions, segment_folder
 
 
 @pytest.fixture
@@ -95,3 +97,37 @@ def test_folds_of_any_run(data, tmp_path):
     assert '8 images, each by a run that had not seen it: mean IoU' in run.stdout
     ids = [pd.read_csv(path)['id'] for path in tmp_path.glob('folds/fold*/scores.csv')]
     assert len(ids) == 2 and pd.concat(ids).is_unique
+
+
+def die_at(last, folder, walk):
+    "In a process of its own: save and confirm a mask, and die at a file operation in the folder."
+    count = 0
+    def hook(event, args):
+        nonlocal count
+        if event not in ('open', 'os.rename', 'os.remove') or str(folder) not in str(args[0]): return
+        count += 1
+        if count == last: os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+    walk.set_state({'deed': ['right', 1.]})
+
+
+def test_saving_that_is_killed_loses_nothing(data, tmp_path):
+    "At every file operation: the mask is the old or the new one, and the table can be read."
+    masks = tmp_path/'masks'
+    segment_folder(data/'test', masks)
+    table, file = masks/'predictions.csv', correct(data/'test', masks).file
+    fork, ends = multiprocessing.get_context('fork'), []
+    while 0 not in ends:
+        walk = correct(data/'test', masks)
+        walk.set_state({'values': memoryview((~walk.painted).tobytes())})
+        old, new = np.asarray(Image.open(file(walk.id))) > 0, walk.mask
+        child = fork.Process(target=die_at, args=(len(ends) + 1, masks, walk))
+        child.start()
+        child.join()
+        ends.append(child.exitcode)
+        found = np.asarray(Image.open(file(walk.id))) > 0
+        assert any((found == mask).all() for mask in (old, new))
+        assert len(read_predictions(table)) == 4 and not (masks/'replaced').exists()
+        shutil.rmtree(masks) # from the beginning
+        segment_folder(data/'test', masks)
+    assert len(ends) > 5 and {*ends[:-1]} == {-signal.SIGKILL}

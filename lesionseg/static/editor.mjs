@@ -25,11 +25,12 @@ const BAR = `
     <button data-do="right" aria-keyshortcuts="y">This one is right <kbd>y</kbd></button>
     <button data-do="save" aria-keyshortcuts="s">Save <kbd>s</kbd></button>
     <button data-do="next" aria-keyshortcuts="n">Next <kbd>n</kbd></button>
+    <button data-do="teach" aria-keyshortcuts="t">Teach <kbd>t</kbd></button>
   </div>
   <p role="status" aria-live="polite"></p>`
 
 // image: anything a canvas draws. values: Uint8Array of 0 and 1, probs: of 0 to 255, or null.
-// host: {changed(values), previous(), right(), save(), next()}; what is missing has no button.
+// host: {changed(values), previous(), right(), save(), next(), teach()}; what is missing has no button.
 // Returns {read, write, say, wait, settings}: while it waits for its host, nothing can be painted.
 export function createEditor(el, {image, width, height, values, probs, brush = 24, opacity = .45,
                                   threshold = .5, tool = 'brush'}, host) {
@@ -152,7 +153,7 @@ export function createEditor(el, {image, width, height, values, probs, brush = 2
   const act = {
     undo: () => travel(past, future),
     redo: () => travel(future, past),
-    ...Object.fromEntries(['previous', 'right', 'save', 'next'].map(
+    ...Object.fromEntries(['previous', 'right', 'save', 'next', 'teach'].map(
       name => [name, () => { end(); host[name]?.(read()) }])),
   }
 
@@ -229,7 +230,7 @@ export function createEditor(el, {image, width, height, values, probs, brush = 2
                   ArrowUp: [0, -step], ArrowDown: [0, step]}[event.key]
     const key = event.key.toLowerCase()
     const named = Object.keys(TOOLS).find(name => TOOLS[name] === key)
-    const deed = {n: 'next', p: 'previous', y: 'right', s: 'save'}[key]
+    const deed = {n: 'next', p: 'previous', y: 'right', s: 'save', t: 'teach'}[key]
     const command = event.ctrlKey || event.metaKey
     if (command && key === 'z') act[event.shiftKey ? 'redo' : 'undo']()
     else if (command && key === 'y') act.redo()
@@ -309,9 +310,12 @@ async function render({model, el}) {
   }
 
   function ask(name) { // what is painted now would land on the next image
+    const before = get('said')
     editor.wait(true)
     send('deed', [name, performance.now()])
-    setTimeout(() => { if (get('done') !== get('deed')[1]) editor.say('Python is busy …') }, 1000)
+    setTimeout(() => {
+      if (get('done') !== get('deed')[1] && get('said') === before) editor.say('Python is busy …')
+    }, 1000)
   }
 
   const names = get('deeds')

@@ -1,4 +1,5 @@
 // The page: photographs come in, wait for the worker one after the other, and are shown.
+import {chooseFolder, give, made, scaled, writeInto} from './browser.mjs'
 import {drawSynthetic} from './synthetic.mjs'
 import {resize, zip} from './pixels.mjs'
 import {createEditor} from './editor.mjs'
@@ -39,8 +40,6 @@ worker.onmessage = ({data: {id, error, ...answer}}) => {
 
 const photos = [] // {file, name, tta, probs, width, height, values: the mask if it was corrected}
 let current = null, editor = null, habits = {}, drawn = 0
-
-function made(kind, properties) { return Object.assign(document.createElement(kind), properties) }
 
 function say(words) { $('said').textContent = words }
 
@@ -130,17 +129,6 @@ function remove(photo) {
 
 // ---- What is shown
 
-function scaled(image, long = LONG) {
-  const scale = long/Math.max(image.width, image.height)
-  const [width, height] = [image.width, image.height].map(length =>
-    Math.max(1, Math.round(length*scale)))
-  const canvas = made('canvas', {width, height})
-  const context = canvas.getContext('2d')
-  context.imageSmoothingQuality = 'high'
-  context.drawImage(image, 0, 0, width, height)
-  return canvas
-}
-
 const recent = [] // those whose picture is kept
 
 async function show(photo) {
@@ -148,7 +136,7 @@ async function show(photo) {
   current = photo
   if (!photo.picture) {
     const bitmap = await createImageBitmap(photo.file, AS_SHOWN)
-    photo.picture = scaled(bitmap)
+    photo.picture = scaled(bitmap, LONG)
     bitmap.close()
     recent.push(photo)
     if (recent.length > 8) Object.assign(recent.shift(), {picture: null, map: null})
@@ -285,7 +273,7 @@ function arrange() {
   if (held) active?.focus()
   active?.scrollIntoView({block: 'nearest', inline: 'nearest'})
   const ready = Boolean(current?.probs)
-  for (const name of ['edit', 'download', 'zip', 'remove'])
+  for (const name of ['edit', 'download', 'zip', 'folder', 'remove'])
     document.querySelector(`aside [data-do=${name}]`).disabled = !ready
   if (!current) return
   $('name').textContent = current.name
@@ -345,12 +333,6 @@ function restore() {
 
 // ---- Files to take away
 
-function give(bytes, name, type) {
-  const link = made('a', {href: URL.createObjectURL(new Blob([bytes], {type})), download: name})
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
-}
-
 async function fileOf(photo) { // its mask at its own size
   const {width, height, values, probs} = photo
   const scale = LONG/Math.max(width, height)
@@ -366,22 +348,43 @@ async function download() {
   say(`${current.name}_segmentation.png is written.`)
 }
 
-async function downloadAll() {
+async function* allFiles() {
   const ready = photos.filter(photo => photo.probs)
-  const files = []
-  for (const photo of ready) {
-    say(`Writing ${files.length + 1} of ${ready.length} …`)
-    files.push([`${photo.name}_segmentation.png`, await fileOf(photo)])
+  for (const [i, photo] of ready.entries()) {
+    say(`Writing ${i + 1} of ${ready.length} …`)
+    yield [`${photo.name}_segmentation.png`, await fileOf(photo), photo]
   }
+}
+
+const counted = number => `${number} ${number === 1 ? 'mask' : 'masks'}`
+
+async function downloadAll() {
+  const files = []
+  for await (const file of allFiles()) files.push(file)
   give(zip(files), 'masks.zip', 'application/zip')
-  say(`masks.zip holds ${files.length} ${files.length === 1 ? 'mask' : 'masks'}.`)
+  say(`masks.zip holds ${counted(files.length)}.`)
+}
+
+async function writeAll() { // where the browser can; what others wrote there is set aside
+  try {
+    const folder = await chooseFolder()
+    if (!folder) return
+    let number = 0
+    for await (const [name, bytes, photo] of allFiles()) {
+      await writeInto(folder, name, bytes, photo.written)
+      photo.written = bytes
+      number++
+    }
+    say(`${folder.name || 'The folder'} holds ${counted(number)}.`)
+  } catch (error) { complain(`Not all masks are written (${error.message}): take the zip.`) }
 }
 
 // ---- What people do
 
 const deeds = {
   choose: () => $('files').click(), synthetic: addSynthetic, edit: () => editor ? close() : edit(),
-  restore, download, zip: downloadAll, remove: () => remove(current)}
+  restore, download, zip: downloadAll, folder: writeAll, remove: () => remove(current)}
+document.querySelector('[data-do=folder]').hidden = !window.showDirectoryPicker
 
 document.addEventListener('click', event => {
   const button = event.target.closest('[data-do]')
