@@ -89,7 +89,7 @@ def _summary(scores, gallery, differences):
     means = summarize_runs(scores).drop(columns='sd').map('{:.3g}'.format).reset_index()
     means = means.rename(columns={'low': '95 % from', 'high': 'to'})
     nothing = Image.new('RGB', (1, 1), 'white')
-    last = [('\n'.join([name, *column]), nothing) for name, column in means.items()]
+    last = [('\n'.join([f'{name}', *column]), nothing) for name, column in means.items()]
     sheet = ImageOps.expand(montage([*tiles, last], gap=16), 16, 'white')
     return encode(sheet, 'PNG')
 

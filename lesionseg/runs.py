@@ -207,7 +207,7 @@ def channels_last_for_training(model: LesionSegmenter) -> LesionSegmenter: # The
     "Lay a model out in memory for fast training on a CPU; it computes the same."
     for layer in model.encoder.modules():
         if isinstance(layer, torch.nn.ReLU6): layer.inplace = False
-    last_norm = model.decoder.blocks[-1][1]
+    _, last_norm, *_ = model.decoder.blocks[-1].children()
     last_norm.register_forward_pre_hook(lambda norm, inputs: inputs[0].contiguous())
     return model.to(memory_format=torch.channels_last)
 
