@@ -58,7 +58,9 @@ class Run:
             self.train_config = TrainConfig(**self.config['train_config'])
             self.config['train_config'] = asdict(self.train_config)
             self.name = self.train_config.name
-            self.seed = self.config['seed']
+            self.seed = int(self.config['seed'])
+            self.size = int(self.config['data']['size']) # Of its images, in pixels
+            self.tested_on = self.config['data']['test']['fingerprint']
 
     def __repr__(self): return f"Run('{self.path.name}': {self.name}, seed {self.seed})"
 
@@ -173,7 +175,8 @@ class _TrainingRun(Run):
         states = [_read_checkpoint(file) for file in self.files()]
         whole = [state for state in states if state]
         if len(whole) < len(states): print(f"{self.path}: a checkpoint is damaged and not used.")
-        if not whole and (self.path/'history.csv').is_file():
+        kept = 'history.csv', 'scores.csv', 'model.safetensors'
+        if not whole and any((self.path/name).is_file() for name in kept):
             raise LesionsegError(f"{self.path} has no whole checkpoint to go on from: "
                                  "choose another name or delete the folder.")
         state = {'history': []}
