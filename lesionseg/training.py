@@ -28,9 +28,8 @@ LOSSES = 'bce', 'bce+jaccard' # What is minimized, see `segmentation_loss`
 SCHEDULES = 'constant', 'one-cycle' # How learning rates change in a run, see `lr_lambda`
 _CHOICES = {'frozen': FREEZING, 'loss': LOSSES, 'schedule': SCHEDULES, 'validate_on': VALIDATE_ON,
             'keep': ('last', 'best')}
-_LEAST = {'batch_size': 2, 'epochs': 1, 'valid_every': 1, # The others: above 0
-          'dropout': 0, 'weight_decay': 0}
-_BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: finite
+_LEAST = {'batch_size': 2, 'epochs': 1, 'valid_every': 1, 'dropout': 0, 'weight_decay': 0}
+_BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: above 0, and finite
 
 def _check(name, kind, value):
     "Raise `LesionsegError` for a field of another type or out of its range."
