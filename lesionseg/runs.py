@@ -86,7 +86,7 @@ def _runs_in_tables(folder):
         configs = pd.read_csv(folder/'runs.csv', index_col=keys).config.map(json.loads)
     for key, config in configs.items():
         run = Run(folder.joinpath(*key), config) # type: ignore (the key is two words)
-        run.history = histories.get_group(key).droplevel(keys).dropna(axis=1)
+        run.history = histories.get_group(key).droplevel(keys).dropna(axis=1, how='all')
         run.scores = scores.get_group(key).droplevel(keys)
         run.finished = True
         yield run
