@@ -10,12 +10,12 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 MODULE = ROOT/'lesionseg'
 MOST = { # Lines that a room may have: what it has, so that it does not grow unnoticed
-    'core': 114, 'files data': 563, 'transforms': 59, 'metrics': 155, 'model': 147,
-    'weights': 133, 'inference': 295, 'masks': 354, 'training': 223, 'runs': 314,
-    'comparison': 236, 'plots': 288, 'teach': 139, 'editor': 198, 'convert': 105,
+    'core': 115, 'files data': 582, 'transforms': 59, 'metrics': 155, 'model': 147,
+    'weights': 133, 'inference': 295, 'masks': 352, 'training': 223, 'runs': 316,
+    'comparison': 236, 'plots': 288, 'teach': 140, 'editor': 198, 'convert': 105,
     'report release': 298, 'page': 83, 'widgets': 259, 'synthetic': 427, 'download': 103,
     'cli': 523, 'exercises': 100, '__init__ all': 52}
-ALL_LINES = 5159 # 7,036 in 0.2.0; the aim is 4,800
+ALL_LINES = 5189 # 7,036 in 0.2.0; the aim is 4,800
 READERS = { # Exports that no other file names: readers and their own code use them
     'files.Pair', 'model.STEM', 'model.decoder_block',
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
