@@ -313,11 +313,9 @@ def _write_review(out):
     rows = pd.DataFrame(read_predictions(out/'predictions.csv').values())
     rows['seen'] = rows['id'].isin(corrected_ids(out))
     rows['link'] = [quote(os.fsencode(os.path.relpath(path, out))) for path in rows['path']]
-    thumbnails = out.glob(_FILES['thumbnail'].format('*'))
-    small = {file.stem: to_base64(file.read_bytes()) for file in thumbnails}
-    rows['small'] = rows['id'].map(small).fillna('')
-    masks = [out/_FILES['segmentation'].format(id) for id in rows['id']]
-    rows['mask'] = [to_base64(file.read_bytes()) if file.is_file() else '' for file in masks]
+    for kind in 'thumbnail', 'segmentation':
+        files = [out/_FILES[kind].format(id) for id in rows['id']]
+        rows[kind] = [to_base64(file.read_bytes()) if file.is_file() else '' for file in files]
     rows = rows.sort_values(['seen', 'mean_probability'], na_position='first', kind='stable')
     page = fill_template('review.html', rows=rows.to_dict('records'))
     with atomic_write(out/'review.html') as temporary:

@@ -6,7 +6,7 @@
 __all__ = ['Run', 'find_runs', 'channels_last_for_training', 'check_seed', 'train_run']
 
 # %% ../nbs/lib/runs.ipynb #9f5f4e5a
-import hashlib, io, json, platform
+import hashlib, io, json, platform, re
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -117,6 +117,8 @@ def _describe(cfg, data, parts, seed, weights):
     "All that decides a run, and what it is made with."
     described = {name: {'images': len(part), 'fingerprint': part.fingerprint()}
                  for name, part in zip(('train', 'validation', 'test'), parts)}
+    transform = re.sub(' at 0x[0-9a-f]+', '', repr(parts[0].transform)) # its address
+    if parts[0].transform: described['train']['transform'] = transform
     accelerator = make_accelerator()
     kind = accelerator.device.type
     device = torch.cuda.get_device_name() if kind == 'cuda' else f'{platform.machine()} {kind}'

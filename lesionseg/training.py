@@ -186,7 +186,7 @@ def make_loaders(
     processes: int=1, # How many share a batch
 ) -> tuple[DataLoader, DataLoader]: # Of the training images (shuffled), of the validation images
     "Cut images into batches, and augment the training images if the configuration says so."
-    train = train.subset(range(len(train)), augment if cfg.augment else None)
+    train = train.subset(range(len(train)), train.transform or (augment if cfg.augment else None))
     size = math.ceil(cfg.batch_size/processes)
     return (DataLoader(train, size, shuffle=True, generator=torch.Generator()),
             DataLoader(valid, size))
