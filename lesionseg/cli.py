@@ -83,9 +83,11 @@ def _is_run(folder):
 
 # %% ../nbs/lib/cli.ipynb #c11a0001
 def _check_out(out, endings, sources):
+    from . import core
     path = Path(out).resolve()
     _check(path.name.lower().endswith(endings),
            f"{out} cannot be written: choose a name that ends in {' or '.join(endings)}.")
+    for folder in path, path.parent: core.remove_leftovers(folder)
     owners = [Path(source).resolve() for source in sources if source]
     for owner in [*owners, *filter(_is_run, path.parents)]:
         kept = path.is_file() or path.name in _KEPT

@@ -206,7 +206,7 @@ def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
 def find_pairs(root: str|Path, split: str='train') -> list[Pair]:
     "Find the pairs of a split: 'train' (with the validation images) or 'test'."
     parts, *_ = find_files(root)
-    return parts['test'] if split == 'test' else sorted(parts['train'] + parts['valid'])
+    return {'train': sorted(parts['train'] + parts['valid']), 'test': parts['test']}[split]
 
 # %% ../nbs/lib/files.ipynb #2f9a1b02
 def pair_folders(photos: str|Path, masks: str|Path) -> tuple[list[Pair], str]:

@@ -244,7 +244,7 @@ def _finish(path, id, row, how):
            'fingerprint': f'{how.made_with}-{about.st_size}-{about.st_mtime_ns}'}
     files = {kind: how.out/name.format(id) for kind, name in _FILES.items()}
     made = new.items() <= row.items() and content_hash(files['segmentation']) == row['sha256']
-    if made and all(files[kind].is_file() for kind in how.extras): return row, ''
+    if made and all(is_sound(files[kind]) for kind in how.extras): return row, ''
 
     try: measured, said = _segment(path, files, row, how)
     except Exception as error: # of any library, about a file that nobody foresaw
