@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 # they spin briefly and then sleep. Read when torch is first imported; who has set it keeps it.
 _os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 _os.environ.setdefault('GOMP_SPINCOUNT', '10000') # GNU OpenMP, torch's on Linux: how briefly
+_os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1') # else ONNX Runtime reports its sessions
 
 if _TYPE_CHECKING: from .all import *
 

@@ -1,4 +1,6 @@
 "Everything that a notebook of one's own may want: `from lesionseg.all import *`."
+from contextlib import suppress as _suppress
+
 from .core import *
 from .data import *
 from .files import *
@@ -15,8 +17,10 @@ from .report import *
 from .synthetic import *
 from .masks import *
 from .page import *
-from .editor import *
 from .convert import *
 from .release import *
 from .widgets import *
 from .exercises import *
+
+with _suppress(ImportError): # where ipywidgets is missing
+    from .editor import *

@@ -6,7 +6,7 @@
 __all__ = ['download', 'train', 'evaluate', 'visualize', 'compare', 'predict', 'convert', 'export', 'release']
 
 # %% ../nbs/lib/cli.ipynb #566eb7d7
-import io, json, os, sys, textwrap, traceback, warnings
+import io, os, re, sys, textwrap, traceback, warnings
 from contextlib import redirect_stdout
 from dataclasses import fields, replace
 from functools import wraps
@@ -66,6 +66,7 @@ def _check(good, sentence):
 
 # %% ../nbs/lib/cli.ipynb #479c2ec2
 _PACKAGED = 'isic2016'
+_KEPT = 'config.json', 'scores.csv', 'history.csv', 'split.csv' # Names that mean something
 _ENDINGS = {'evaluate': ('.csv',), 'visualize': ('.png', '.pdf', '.svg'),
             'export': ('.onnx', '.html')}
 
@@ -77,16 +78,19 @@ def _given(data):
 
 def _is_run(folder):
     config = Path(folder)/'config.json'
-    return config.is_file() and b'"train_config"' in config.read_bytes()
+    return config.is_file() and ((config.parent/'history.csv').is_file()
+                                 or b'"train_config"' in config.read_bytes())
 
 # %% ../nbs/lib/cli.ipynb #c11a0001
 def _check_out(out, endings, sources):
+    from . import core
     path = Path(out).resolve()
     _check(path.name.lower().endswith(endings),
            f"{out} cannot be written: choose a name that ends in {' or '.join(endings)}.")
+    for folder in path, path.parent: core.remove_leftovers(folder)
     owners = [Path(source).resolve() for source in sources if source]
     for owner in [*owners, *filter(_is_run, path.parents)]:
-        kept = path.is_file() or path.name in ('config.json', 'scores.csv', 'history.csv')
+        kept = path.is_file() or path.name in _KEPT
         _check(path != owner and not (kept and owner in path.parents),
                f"{out} belongs to {owner} and would be replaced: choose another name.")
 
@@ -94,7 +98,8 @@ def _check_arguments(command, out=None, size=None, threshold=.5, name=None, **gi
     _check(not size or size in range(64, 1025, 32),
            f"size is {size}: choose a multiple of 32 from 64 to 1024, such as 128.")
     _check(0 <= threshold <= 1, f"threshold is {threshold}: choose a number from 0 to 1.")
-    _check(not name or Path(name).name == name, f"{name} is no name for a file: take another.")
+    _check(not name or re.fullmatch(r'[^/\\]*\w[^/\\]*', name) and name.isprintable(),
+           f"{name} is no name for a file: take another.")
 
     read = 'model', 'model_path', 'compare_model', 'run', 'start', 'weights', 'more'
     sources = [given.get(name) for name in read]
@@ -285,12 +290,13 @@ def _load_test(root, size, allow):
 
 def _check_data(path, data, root, allow):
     "Say that a run was made on other data; refuse it if none were asked for."
-    run = Path(path) if Path(path).is_dir() else Path(path).parent
-    if path == _PACKAGED or not _is_run(run): return
-    made_on = json.loads((run/'config.json').read_text())['data']
-    test, _ = _load_test(root, made_on['size'], allow)
-    said = f"{path} was made on {made_on['name']}, and these test images are others"
-    if test.fingerprint() != made_on['test']['fingerprint']:
+    from . import runs
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    if path == _PACKAGED or not _is_run(folder): return
+    run = runs.Run(folder)
+    test, _ = _load_test(root, run.size, allow)
+    said = f"{path} was made on {run.config['data']['name']}, and these test images are others"
+    if test.fingerprint() != run.tested_on:
         _check(_given(data), f"{said}: give its data with --data.")
         print(f'{said}.')
 
@@ -511,7 +517,7 @@ def release(
     "Pack a run for others: small weights, scores on the test images, a model card."
     from . import release, runs
     finished = runs.Run(run)
-    made_on = finished.config['data']
-    dataset = _data(data, made_on['size'], allow)
-    scores = release.pack(finished, dataset, out, name or made_on['name'], allow)
+    dataset = _data(data, finished.size, allow)
+    name = name or finished.config['data']['name']
+    scores = release.pack(finished, dataset, out, name, allow)
     print(f"{scores.round(4).to_string()}\nEverything is in {out}; read README.md first.")

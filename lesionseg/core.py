@@ -71,10 +71,11 @@ def _joined(*names):
     return re.sub(r'^(import .*\n|export default .*\n|export )', '', text, flags=re.M)
 
 _LOADER = PackageLoader('lesionseg', 'static')
-_TEMPLATES = Environment(loader=_LOADER, undefined=StrictUndefined, trim_blocks=True,
-                         autoescape=select_autoescape(['html']), keep_trailing_newline=True)
+_TEMPLATES = Environment(
+    loader=_LOADER, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True,
+    autoescape=select_autoescape(['html']))
 _TEMPLATES.globals['joined'] = _joined
-_TEMPLATES.filters |= {'markdown': _markdown, 'quote': shlex.quote, 'base64': to_base64,
+_TEMPLATES.filters |= {'base64': to_base64, 'markdown': _markdown, 'quote': shlex.quote,
                        'sha256': _sha256}
 
 def fill_template(

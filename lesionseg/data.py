@@ -9,6 +9,7 @@ __all__ = ['VALIDATE_ON', 'LesionDataset', 'to_tensors', 'LesionData', 'load_dat
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 import numpy as np, torch
@@ -19,13 +20,30 @@ from .core import Images, LesionsegError, Masks
 from .files import find_files, load_pixels, parse_allow, split_ids
 
 # %% ../nbs/01_data.ipynb #09dea8e6
+def _transformed(transform, image, mask):
+    "Apply a transform of single images, of torchvision (v2) or as albumentations has them."
+    if isinstance(transform, torch.nn.Module):
+        from torchvision import tv_tensors # here, since importing it takes a while
+        return transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+    both = transform(image=image.permute(1, 2, 0).numpy(), mask=mask[0].numpy())
+    image, mask = (torch.from_numpy(both[name].copy()) for name in ('image', 'mask'))
+    return image.permute(2, 0, 1), mask[None]
+
+def _apply(transform, images, masks):
+    "Apply a transform at once if it takes batches, else to one image after the other."
+    named = {'mask', 'force_apply'} & signature(transform).parameters.keys()
+    if not isinstance(transform, torch.nn.Module) and not named: return transform(images, masks)
+    pairs = [_transformed(transform, *pair) for pair in zip(images, masks)]
+    images, masks = map(torch.stack, zip(*pairs))
+    return images, (masks > .5).float()
+
 class LesionDataset(Dataset):
     "Images and masks as pairs of float tensors, cut out of an array of bytes."
     def __init__(self, pixels: np.ndarray, ids: Sequence[str], transform: Callable|None=None,
                  rows: np.ndarray|None=None):
         self.pixels = pixels # As of `load_pixels`
         self.ids = list(ids)
-        self.transform = transform # Changes a batch, e.g. `transforms.augment`
+        self.transform = transform # Of a batch, or of single images, see transforms.ipynb
         self.rows = np.arange(len(self.ids)) if rows is None else rows
 
     def __len__(self): return len(self.ids)
@@ -38,7 +56,7 @@ class LesionDataset(Dataset):
         pixels = torch.from_numpy(self.pixels[self.rows[list(positions)]])
         pixels = pixels.permute(0, 3, 1, 2)
         images, masks = pixels[:, :3].float().div(255), pixels[:, 3:].float()
-        return self.transform(images, masks) if self.transform else (images, masks)
+        return _apply(self.transform, images, masks) if self.transform else (images, masks)
 
     def __getitems__(self, positions): return list(zip(*self.batch(positions)))
 
@@ -92,7 +110,8 @@ class LesionData:
         if self.valid_ids:
             is_valid = np.array([id in self.valid_ids for id in ids])
             train, valid = np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
-        parts = {'holdout': (self.train.subset(train), self.train.subset(valid)),
+        parts = {'holdout': (self.train.subset(train, self.train.transform),
+                             self.train.subset(valid)),
                  'test': (self.train, self.test)}[validate_on]
         for part, name in zip(parts, ('training', 'validation')):
             if not len(part):

@@ -8,6 +8,7 @@ __all__ = ['download_isic2016']
 # %% ../nbs/lib/download.ipynb #9ec7464d
 import io, json, re, tempfile, time, zipfile
 from pathlib import Path
+from threading import Thread
 
 from PIL import Image
 
@@ -25,10 +26,23 @@ _TIMEOUT = 10, 60 # Seconds to wait for a connection, and for the next bytes
 
 # %% ../nbs/lib/download.ipynb #9d40c1fe
 def _download(url, path):
-    "Fetch a file whole; an `OSError` says why not."
+    "Fetch a file whole; an `OSError` says why not. A server that dawdles is left."
     from pooch import HTTPDownloader
-    fetch = HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT)
-    with atomic_write(path) as temporary, open(temporary, 'wb') as file: fetch(url, file, None)
+    fetch = HTTPDownloader(progressbar=True, chunk_size=2**14, timeout=_TIMEOUT)
+    failures = []
+    def work():
+        try: fetch(url, file, None)
+        except Exception as error: failures.append(error)
+
+    with atomic_write(path) as temporary, open(temporary, 'wb') as file:
+        worker = Thread(target=work, daemon=True)
+        worker.start()
+        size = -1
+        while worker.is_alive() and size < file.tell():
+            size = file.tell()
+            worker.join(_TIMEOUT[1])
+        if worker.is_alive(): failures = [TimeoutError(f'nothing came for {_TIMEOUT[1]} s')]
+        for failure in failures: raise failure
 
 # %% ../nbs/lib/download.ipynb #60391ebb
 def _check_zip(path, folder, count):

@@ -51,7 +51,7 @@ class MaskEditor(anywidget.AnyWidget):
     opacity = traitlets.Float(.45).tag(sync=True)
     threshold = traitlets.Float(.5).tag(sync=True)
     said = traitlets.Unicode('').tag(sync=True) # The line below the canvas
-    deeds = traitlets.List([]).tag(sync=True) # Buttons: 'previous', 'right', 'save', 'next', …
+    deeds = traitlets.List([]).tag(sync=True) # Buttons: 'previous', 'right', 'save' …
     deed = traitlets.List(['', 0.]).tag(sync=True) # The one pressed last, and when
     done = traitlets.Float(0.).tag(sync=True) # The time of the one that Python has finished
     sent = traitlets.Float(0.).tag(sync=True) # When the browser sent the last stroke
@@ -111,8 +111,8 @@ def _doubtful_first(images: list[Path], masks: Path) -> dict[str, Path]:
 # %% ../nbs/lib/editor.ipynb #ed000014
 class Corrector(MaskEditor):
     "Walk through photographs and their masks; `correct` begins it."
-    def __init__(self, images: list[Path], masks: Path, model: LesionSegmenter|None, side: int,
-                 teach: Callable[[], object]|None=None):
+    def __init__(self, images: list[Path], masks: Path, model: LesionSegmenter|None,
+                 side: int, teach: Callable[[], object]|None=None):
         super().__init__(np.zeros((3, 4, 3), 'uint8'), side=side)
         self.home, self.model, self.teach = masks, model, teach
         self.paths = _doubtful_first(images, masks)
@@ -189,7 +189,7 @@ def correct(
     model: LesionSegmenter|str|Path|None=None, # For the threshold's slider; None: the packaged one
     side: int=800, # The longer side of what is painted on, in pixels
     recursive: bool=False, # Look into the sub-folders of folders?
-    teach: Callable[[], object]|None=None, # Of the button *Teach*; what it returns is shown
+    teach: Callable[[], object]|None=None, # For a button *Teach*; its result is shown
 ) -> Corrector: # To be shown in a notebook
     "Correct or confirm masks one after the other; begins where nobody has looked yet."
     images, _ = find_images(photos, recursive)

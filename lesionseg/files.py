@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from scipy.ndimage import binary_fill_holes
 from tqdm.auto import tqdm
 
 from .core import (
@@ -24,7 +25,8 @@ from .core import (
 
 # %% ../nbs/lib/files.ipynb #5985bc5d
 _IMAGE_SUFFIXES = set(
-    '.jpg .jpeg .jfif .png .bmp .tif .tiff .webp .gif .avif .jp2 .mpo .ppm .pgm'.split())
+    '.jpg .jpeg .jpe .jfif .png .apng .bmp .dib .tif .tiff .webp .gif .avif .jp2 .j2k .mpo '
+    '.ppm .pgm .pbm .pnm .tga'.split())
 _DRAWN = re.compile('_(superpixels|overlay|probability|attribute)(?=[_.])|_roi(?=/)|'
                     'SegmentationObject') # neither photographs nor masks
 
@@ -51,9 +53,10 @@ def walk(root: Path, recursive: bool=True) -> Iterator[tuple[Path, str]]:
 _MASK_FOLDER = re.compile(
     'mask|ground.?truth|segmentation|annotation|_lesion/|'
     '(?<![a-z])(labels?(tr|ts)?|gt|seg|ann)(?![a-z])', re.IGNORECASE)
+_WORD = '(segment(ation|ed)|mask|lesion|gt|seg|label|contour|ground[ _]?truth|annotation)s?'
 _MASK_SUFFIX = re.compile(
-    r'(\.(jpe?g|png|bmp|tiff?))?([ _-]?(segmentation|mask|lesion|gt|seg|label|contour|'
-    r'ground_?truth|annotation)s?([ _-]\d+)?)?$', re.IGNORECASE)
+    rf'(\.(jpe?g|png|bmp|tiff?))?([ ._-]?\(?{_WORD}\)?([ _-]?\d+)?)?$', re.IGNORECASE)
+_MASK_PREFIX = re.compile(f'^{_WORD}[ _-]', re.IGNORECASE)
 _PART = re.compile('(?<![a-z])(?:train|val|test)(?:ing|id|idation)?(?![a-z])|'
                    '(?<=images|labels)t[rs](?![a-z])', re.IGNORECASE)
 
@@ -69,6 +72,12 @@ def _stem(file):
     "A file's name in composed Unicode, without its ending and the channel of nnU-Net."
     stem = unicodedata.normalize('NFC', os.fsencode(file.stem).decode(errors='replace'))
     return stem.removesuffix('_0000') if file.parent.name.startswith('imagesT') else stem
+
+def _image_id(stem, ids):
+    "Which of the images' ids a mask's name stands for, or its own without a suffix."
+    once = mask_id(stem)
+    names = stem, once, mask_id(once), _MASK_PREFIX.sub('', stem)
+    return next((name for name in names if name in ids), once)
 
 def _part(text):
     "The part of a data set that a path or a word names last, or None."
@@ -88,10 +97,12 @@ def _pair(id, images, masks, kinds):
     "The pairs of an id, one for each image, if its partner is clear."
     if not (images and masks):
         file, kind = (images[0], 'mask') if images else (masks[0], 'image')
-        there = [other.name for other in kinds if mask_id(_stem(other)) == mask_id(id)]
-        raise LesionsegError(f"{file} has no {kind} called {id} or the like: "
-                             f"there is {', '.join(there)}.")
-    names = {re.sub(r'[ _-]\d+$', '', _stem(mask)) for mask in masks} # several are numbered
+        alike = re.compile(rf'(?<![^\W_]){re.escape(id)}(?![^\W_])')
+        there = [f'{other.name} ({why} is not read)' if why else other.name
+                 for other, why in kinds.items() if alike.search(_stem(other))]
+        raise LesionsegError(f"{file} has no {kind} called {id} or the like: there is "
+                             f"{', '.join(there[:5])}. Save masks as {id}.png in a folder masks.")
+    names = {re.sub(r'[ _-]?\d+$', '', _stem(mask)) for mask in masks} # several are numbered
     if len(names) > 1 or len({mask.stem for mask in masks}) < len(masks):
         raise LesionsegError(f"{masks[0]} and {masks[1]} are both for {id}: keep one.")
     return [Pair(id, image, masks[0], tuple(masks[1:])) for image in images]
@@ -101,7 +112,7 @@ def _by_id(files, masks, root=None):
     ids = {_stem(file) for file in files if file not in masks}
     found = defaultdict(lambda: ([], []))
     for file in files:
-        id = _stem(file) if _stem(file) in ids else mask_id(_stem(file))
+        id = _image_id(_stem(file), ids)
         part = root and _part(file.relative_to(root).parent.as_posix())
         found[part, id][file in masks].append(file)
     return found
@@ -120,13 +131,14 @@ def _pair_up(root, kinds):
             for pair in _pair(id, *both, kinds)}
 
 # %% ../nbs/lib/files.ipynb #112b14fc
-def split_ids(ids: Sequence[str], fraction: float=.2, seed: int|str=0) -> tuple:
-    "Positions to train and to validate on, by a seeded hash: a new image moves no other."
+def split_ids(ids: Sequence[str], fraction: float=.2, seed: int|str=0,
+              least: int=1) -> tuple:
+    "Positions to train and to validate on (`least`), by a hash: a new image moves no other."
     digests = [hashlib.sha256(f'{seed}:{id}'.encode()).hexdigest() for id in ids]
     shares = np.array([int(digest[:13], 16)/16**13 for digest in digests])
     is_valid = shares < fraction
     if 0 < fraction < 1 and len(set(ids)) > 1: # one at least on either side
-        is_valid = (is_valid | (shares == shares.min())) & (shares < shares.max())
+        is_valid = (is_valid | (shares <= np.sort(shares)[least - 1])) & (shares < shares.max())
     return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
 
 # %% ../nbs/lib/files.ipynb #70232a7b
@@ -134,8 +146,10 @@ def _read_table(file):
     "The rows of a table, whatever separates its columns, or of a list such as train.txt."
     lines = file.read_text('utf-8-sig', errors='replace').splitlines()
     if file.suffix == '.txt': return [{'id': id, 'part': file.stem} for id in lines if id]
+    lines[:1] = [re.sub(' ', '', line.lower()) for line in lines[:1]]
     separator = max(',;\t', key=''.join(lines[:1]).count)
-    return list(csv.DictReader(lines, delimiter=separator))
+    rows = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
+    return [row for row in rows if any(row.values())]
 
 def _read_parts(tables, ids):
     "The part of each id. Raises `LesionsegError` unless each id has one."
@@ -155,14 +169,23 @@ def _split(pairs, kinds, lesions):
     "The part of each pair, and who says so: a table, folders, lists, else a hash."
     named = any(pairs.values())
     wanted = r'split\.csv' if named else r'split\.csv|(train|val|valid|test)\.txt'
-    tables = [file for file in kinds if re.fullmatch(wanted, file.name)]
-    if named and not tables: return pairs, ''
+    tables = [file for file in kinds if re.fullmatch(wanted, file.name, re.IGNORECASE)]
     if tables:
         parts = _read_parts(tables, {pair.id for pair in pairs})
         return {pair: parts[pair.id] for pair in pairs}, f' as {tables[0].name} says'
-    _, test = split_ids([lesions.get(pair.id, pair.id) for pair in pairs], .2, 'test set')
-    parts = ['test' if i in test else 'train' for i in range(len(pairs))]
-    return dict(zip(pairs, parts)), ' by a seeded hash'
+    if named: return pairs, ''
+
+    groups = [lesions.get(pair.id, pair.id) for pair in pairs]
+    least = min(max(5, -(-len(groups)//5)), 20, max(len(groups)//2, 1))
+    _, test = split_ids(groups, .2, 'test set', least)
+    parts = np.where(np.isin(range(len(groups)), test), 'test', 'train')
+    return dict(zip(pairs, parts.tolist())), ' by a seeded hash'
+
+def _lesions(kinds):
+    "The lesion of each image, if a table such as HAM10000_metadata says it."
+    tables = [file for file in kinds if re.search(r'metadata(\.csv|\.tab|\.tsv)?$', file.name)]
+    rows = [row for file in tables for row in _read_table(file) if row.get('lesion_id')]
+    return {row.get('image_id', row.get('isic_id')): row['lesion_id'] for row in rows}
 
 def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     "Get the sorted pairs of each part below `root`, a note, and the lesion of each image."
@@ -172,19 +195,18 @@ def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     if all(kinds.values()):
         raise LesionsegError(f"{root} holds no image; left out: {left_out}.")
 
-    tables = [file for file in kinds if re.search(r'metadata(\.csv|\.tab|\.tsv)?$', file.name)]
-    rows = [row for file in tables for row in _read_table(file) if row.get('lesion_id')]
-    lesions = {row.get('image_id', row.get('isic_id')): row['lesion_id'] for row in rows}
+    lesions = _lesions(kinds)
     pairs, how = _split(_pair_up(root, kinds), kinds, lesions)
     parts = {'train': [], 'valid': [], 'test': []}
     for pair in sorted(pairs): parts[pairs[pair] or 'train'].append(pair)
     counts = ', '.join(f'{len(part)} {name}' for name, part in parts.items())
-    return parts, f'{len(pairs)} pairs: {counts}{how}; left out: {left_out}', lesions
+    few = '; few test images: --folds 5 judges all' if 0 < len(parts['test']) < 5 else ''
+    return parts, f'{len(pairs)} pairs: {counts}{how}; left out: {left_out}{few}', lesions
 
 def find_pairs(root: str|Path, split: str='train') -> list[Pair]:
     "Find the pairs of a split: 'train' (with the validation images) or 'test'."
     parts, *_ = find_files(root)
-    return parts['test'] if split == 'test' else sorted(parts['train'] + parts['valid'])
+    return {'train': sorted(parts['train'] + parts['valid']), 'test': parts['test']}[split]
 
 # %% ../nbs/lib/files.ipynb #2f9a1b02
 def pair_folders(photos: str|Path, masks: str|Path) -> tuple[list[Pair], str]:
@@ -257,19 +279,22 @@ def _values(mask, by_label):
 
 def _cut(values, mask, path, allow):
     "The lesion where there are more than two values, and what is unusual about that."
-    found = np.unique(values).tolist()
-    few = len(found) <= 8
-    if mask.mode == 'P' and found == [0, 1, 255]: # as Pascal VOC has it
+    found, counts = np.unique(values, return_counts=True)
+    low, high, few = found[0], found[-1], len(found) <= 8
+    if mask.mode == 'P' and found.tolist() == [0, 1, 255]: # as Pascal VOC has it
         return values == 1, 'masks with a border that is neither, taken as skin'
-    low, high = found[0], found[-1]
-    if not few and (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95:
-        return values > (low + high)/2, 'masks with soft edges, cut at one half'
-    if 'grey' in allow and (high > 99 or not few):
-        return values > (low + high)/2, 'masks of greys, cut at one half'
+    above = values > (low + high)/2
+    grey = np.ptp(np.asarray(mask.convert('RGB')), axis=2).max() < 40
+    soft = not few and (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95
+    if soft and (grey or low < 40): return above, 'masks with soft edges, cut at one half'
+    if 'grey' in allow and grey and (high > 99 or not few):
+        return above, 'masks of greys, cut at one half'
+
     what, way = f'{len(found)} grey values', "'grey' (cut at one half)"
-    if few:
+    if not grey: what, way = f'{len(found)} colors', 'nothing (it may be a photograph)'
+    if few: # not the largest, which may be a border, but what most pixels have
         what = f"the values {', '.join(map('{:g}'.format, found))}"
-        way = f"what is lesion, such as 'lesion={high:g}'"
+        way = f"what is lesion, such as 'lesion={found[1:][counts[1:].argmax()]:g}', several by commas"
     raise LesionsegError(f"{path} holds {what}: "
                          f"save it as black and white, or allow {way}.")
 
@@ -279,14 +304,14 @@ def parse_allow(allow: str|Iterable[str]) -> frozenset[str]:
     text = allow if isinstance(allow, str) else ','.join(allow)
     names = frozenset(re.findall(r'[^\s,]+', text))
     for name in names:
-        if not re.fullmatch(r'empty|grey|resize|lesion=\d+', name):
+        if not re.fullmatch(r'empty|grey|resize|lesion=\d+(\.\d+)?', name):
             raise LesionsegError(f"{name!r} is nothing to allow: choose from empty, grey, "
-                                 "resize, and lesion=1 or another value.")
+                                 "resize, and lesion=1 (of several values: lesion=1,lesion=2).")
     return names
 
 def _lesion(mask, path, allow):
     "Where the lesion is, as booleans, and what is unusual about the mask, or ''."
-    chosen = [int(name[7:]) for name in allow if name.startswith('lesion=')]
+    chosen = [float(name[7:]) for name in allow if name.startswith('lesion=')]
     values = _values(mask, chosen)
     low, high = values.min(), values.max()
     lesion, note = (values == high) & (high != 0), ''
@@ -295,7 +320,8 @@ def _lesion(mask, path, allow):
         lesion, note = _cut(values, mask, path, allow)
     if lesion.any(): return lesion, note
     if 'empty' in allow: return lesion, 'masks without a lesion'
-    raise LesionsegError(f"{path} is all background: mark the lesion, or allow 'empty'.")
+    raise LesionsegError(f"{path} is all background (of its values, {low:g} to {high:g}, none is "
+                         "lesion): mark the lesion, or allow 'empty'.")
 
 # %% ../nbs/lib/files.ipynb #7f97b38b
 def _shrink(lesion, size):
@@ -303,7 +329,10 @@ def _shrink(lesion, size):
     if not size: return lesion.astype('uint8')
     mask = Image.fromarray(lesion.view('uint8')*255)
     mask = mask.resize((size, size), Image.Resampling.BOX, reducing_gap=3)
-    return (np.asarray(mask) > 127).astype('uint8')
+    small = (np.asarray(mask) > 127).astype('uint8')
+    if lesion.any() and not small.any(): # it can still be missed
+        small[tuple(np.argwhere(lesion)[0]*size//lesion.shape)] = 1
+    return small
 
 def read_mask(path: str|Path, size: int|None=None,
               allow: str|Iterable[str]=()) -> np.ndarray:
@@ -343,6 +372,12 @@ def native_masks(root: str|Path, ids: Sequence[str], split: str='test',
         yield _read_lesion(pair, _open(pair.image, 1), allow)[0].astype('uint8')
 
 # %% ../nbs/lib/files.ipynb #0fe121be
+def _is_outline(lesion):
+    "Tell whether more lies inside a mask than in it."
+    coarse = Image.fromarray(lesion.view('uint8')*255).reduce(-(-max(lesion.shape)//256))
+    coarse = np.asarray(coarse) > 0
+    return binary_fill_holes(coarse).sum() > 2*coarse.sum()
+
 def _read_pair(pair, size, allow):
     "Red, green, blue and mask, size × size × 4, and what is unusual about the files."
     image = _open(pair.image, size*3//2)
@@ -350,7 +385,8 @@ def _read_pair(pair, size, allow):
     mask = _shrink(lesion, size)
     if lesion[[0, -1]].all() and lesion[:, [0, -1]].all():
         notes.add('masks whose whole border is lesion (are black and white exchanged?)')
-    if lesion.any() and not mask.any(): notes.add('masks too small for this size')
+    if mask.sum() == 1: notes.add('masks too small for this size, kept as one pixel')
+    if _is_outline(lesion): notes.add('masks that are outlines, not areas: fill them')
     return np.dstack([_to_pixels(image, pair.image, size), mask]), notes - {''}
 
 def _write_cache(path, pairs, size, allow):
@@ -395,6 +431,8 @@ def _cache_path(pairs, size, folder, allow):
 def load_pixels(pairs: Sequence[Pair], size: int=128, cache: str|Path|None=None,
                 allow: str|Iterable[str]=()) -> tuple[np.ndarray, list[str]]:
     "Decode sorted pairs once, then map a cache: number × size × size × 4, and notes."
+    if size not in range(8, 1025): # before memory is asked for
+        raise LesionsegError(f"size is {size}: choose a whole number from 8 to 1024.")
     for a, b in zip(pairs, pairs[1:]):
         if a.id == b.id:
             raise LesionsegError(f"{a.image} and {b.image} are both for {a.id}.")

@@ -40,7 +40,12 @@ def predict(model: nn.Module, images: Images, batch_size: int=64) -> Probs: # On
     model = _at_rest(model)
     device = next(chain(model.parameters(), model.buffers())).device
     batches = images.to(torch.float32).split(batch_size)
-    return torch.cat([model(batch.to(device)).sigmoid().cpu() for batch in batches])
+    probs = torch.cat([model(batch.to(device)).sigmoid().cpu() for batch in batches])
+    low, high = images.aminmax() if len(images) and hasattr(model, 'size') else (0, 1)
+    if not -1e-3 <= low <= high <= 1.001 or probs.isnan().any():
+        raise LesionsegError(f"images must lie in [0, 1] and be numbers, as what the network makes "
+                             f"of them: found {low:g} to {high:g}, and {probs.isnan().sum()} NaN.")
+    return probs
 
 # %% ../nbs/lib/inference.ipynb #dea6a4b0
 def fuse_conv_bn(model: LesionSegmenter) -> LesionSegmenter: # The same function up to rounding

@@ -220,6 +220,8 @@ def save_mask(
 def _segment(path, files, row, how):
     "Write the files of an image. Returns what its row says of them, and what is to be said."
     photo = read_photo(path)
+    if np.array_equal(np.unique(photo[::8, ::8]), [0, 255]):
+        raise LesionsegError(f"{path} is black and white, as a mask is: give a photograph.")
     images, shape = prepare_image(photo, how.size)
     probs = how.network(images)
     mask = _cut(probs, shape, how.threshold, how.largest_component)
@@ -242,7 +244,7 @@ def _finish(path, id, row, how):
            'fingerprint': f'{how.made_with}-{about.st_size}-{about.st_mtime_ns}'}
     files = {kind: how.out/name.format(id) for kind, name in _FILES.items()}
     made = new.items() <= row.items() and content_hash(files['segmentation']) == row['sha256']
-    if made and all(files[kind].is_file() for kind in how.extras): return row, ''
+    if made and all(is_sound(files[kind]) for kind in how.extras): return row, ''
 
     try: measured, said = _segment(path, files, row, how)
     except Exception as error: # of any library, about a file that nobody foresaw
@@ -311,11 +313,9 @@ def _write_review(out):
     rows = pd.DataFrame(read_predictions(out/'predictions.csv').values())
     rows['seen'] = rows['id'].isin(corrected_ids(out))
     rows['link'] = [quote(os.fsencode(os.path.relpath(path, out))) for path in rows['path']]
-    thumbnails = out.glob(_FILES['thumbnail'].format('*'))
-    small = {file.stem: to_base64(file.read_bytes()) for file in thumbnails}
-    rows['small'] = rows['id'].map(small).fillna('')
-    masks = [out/_FILES['segmentation'].format(id) for id in rows['id']]
-    rows['mask'] = [to_base64(file.read_bytes()) if file.is_file() else '' for file in masks]
+    for kind in 'thumbnail', 'segmentation':
+        files = [out/_FILES[kind].format(id) for id in rows['id']]
+        rows[kind] = [to_base64(file.read_bytes()) if file.is_file() else '' for file in files]
     rows = rows.sort_values(['seen', 'mean_probability'], na_position='first', kind='stable')
     page = fill_template('review.html', rows=rows.to_dict('records'))
     with atomic_write(out/'review.html') as temporary:

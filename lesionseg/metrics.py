@@ -56,7 +56,7 @@ def soft_dice(probs: Probs, masks: Masks) -> Scores:
 # %% ../nbs/02_metrics.ipynb #cc039c20
 def _counts(probs, masks, threshold):
     "TP, FP, FN and TN of each image, in pixels; lesion is what lies above the threshold."
-    tp, predicted, true = _areas(probs, masks, threshold)
+    tp, predicted, true = _areas(probs, masks, float(threshold))
     return tp, predicted - tp, true - tp, masks.shape[1:].numel() - predicted - true + tp
 
 def iou(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
@@ -115,8 +115,8 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 def hausdorff95(probs: Probs, masks: Masks, threshold: float=.5) -> Scores:
     "95th percentile of the distances between the outlines, in pixels; the larger of both ways."
     _check(probs, masks, threshold)
-    predicted = (probs > threshold)[:, 0].numpy()
-    return torch.tensor([_hd95(p, m) for p, m in zip(predicted, masks[:, 0].bool().numpy())])
+    both = zip((probs > threshold).numpy(), masks.bool().numpy())
+    return torch.tensor([_hd95(p, m) for (p,), (m,) in both])
 
 def _hd95(a, b):
     "HD95 of two bool masks; both empty: 0; one empty: the diagonal of the frame."

@@ -80,7 +80,7 @@ def _check_pack(run, data, folder):
     "Raise `LesionsegError` if there is nothing to pack, or something that would be lost."
     if not run.finished:
         raise LesionsegError(f"{run.path} is not finished: start it again, and pack it then.")
-    if data.test.fingerprint() != run.config['data']['test']['fingerprint']:
+    if data.test.fingerprint() != run.tested_on:
         raise LesionsegError(f"{run.path} was made with other test images than those of "
                              f"{data.name}: give its own data.")
     card = folder/'README.md'
@@ -120,7 +120,7 @@ def export_onnx(model: LesionSegmenter, path: str|Path) -> float: # 0 to 1e-5
                              "pip install 'lesionseg[onnx]'.") from None
 
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2, 3, model.size, model.size + 32, generator=generator)
+    images = torch.rand(2, 3, model.size, model.size + 32, generator=generator).float()
     with atomic_write(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())
         session = InferenceSession(temporary, providers=['CPUExecutionProvider'])

@@ -32,7 +32,7 @@ from .runs import Run
 def _png(fig):
     "A figure as the bytes of a PNG file; the figure is closed."
     buffer = io.BytesIO()
-    fig.savefig(buffer, dpi=120)
+    with plt.style.context('default'): fig.savefig(buffer, format='png', dpi=120)
     plt.close(fig)
     return buffer.getvalue()
 

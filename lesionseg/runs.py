@@ -6,7 +6,7 @@
 __all__ = ['Run', 'find_runs', 'channels_last_for_training', 'check_seed', 'train_run']
 
 # %% ../nbs/lib/runs.ipynb #9f5f4e5a
-import hashlib, io, json, platform
+import hashlib, io, json, platform, re
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -58,7 +58,9 @@ class Run:
             self.train_config = TrainConfig(**self.config['train_config'])
             self.config['train_config'] = asdict(self.train_config)
             self.name = self.train_config.name
-            self.seed = self.config['seed']
+            self.seed = int(self.config['seed'])
+            self.size = int(self.config['data']['size']) # Of its images, in pixels
+            self.tested_on = self.config['data']['test']['fingerprint']
 
     def __repr__(self): return f"Run('{self.path.name}': {self.name}, seed {self.seed})"
 
@@ -115,6 +117,8 @@ def _describe(cfg, data, parts, seed, weights):
     "All that decides a run, and what it is made with."
     described = {name: {'images': len(part), 'fingerprint': part.fingerprint()}
                  for name, part in zip(('train', 'validation', 'test'), parts)}
+    transform = re.sub(' at 0x[0-9a-f]+', '', repr(parts[0].transform)) # its address
+    if parts[0].transform: described['train']['transform'] = transform
     accelerator = make_accelerator()
     kind = accelerator.device.type
     device = torch.cuda.get_device_name() if kind == 'cuda' else f'{platform.machine()} {kind}'
@@ -173,7 +177,8 @@ class _TrainingRun(Run):
         states = [_read_checkpoint(file) for file in self.files()]
         whole = [state for state in states if state]
         if len(whole) < len(states): print(f"{self.path}: a checkpoint is damaged and not used.")
-        if not whole and (self.path/'history.csv').is_file():
+        kept = 'history.csv', 'scores.csv', 'model.safetensors'
+        if not whole and any((self.path/name).is_file() for name in kept):
             raise LesionsegError(f"{self.path} has no whole checkpoint to go on from: "
                                  "choose another name or delete the folder.")
         state = {'history': []}

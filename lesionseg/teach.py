@@ -54,6 +54,7 @@ def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
     order = sorted(set(groups), key=_hash)
     held_out = np.array([order.index(group) % folds == number for group in groups])
     train, test = (data.train.subset(np.flatnonzero(which)) for which in (~held_out, held_out))
+    train.transform = data.train.transform
     return replace(data, train=train, test=test)
 
 # %% ../nbs/lib/teach.ipynb #7ea00015
@@ -125,12 +126,12 @@ def teach(
     chosen = range(number if folds or len(data.train) < 60 else 1)
     runs = train_folds(cfg, data, path/'folds', chosen, number, more, **options)
     after = pd.concat([run.scores for run in runs])
-    positions = map(data.train.ids.index, after.index)
-    before = score_start(start, data.train.subset([*positions]))
+    plain = data.train.subset(range(len(data.train))) # without a transform
+    before = score_start(start, plain.subset([*map(plain.ids.index, after.index)]))
     if after.iou.mean() > before.iou.mean():
         epochs = round(np.mean([run.history.valid_loss.idxmin() for run in runs]))
         last = replace(cfg, epochs=epochs, keep='last')
-        everything = replace(data, train=mix(data.train, more), test=data.train)
+        everything = replace(data, train=mix(data.train, more), test=plain)
         model = _train('All images:', last, everything, path/'all', options).model()
 
     save_model(model, path/'model.safetensors')

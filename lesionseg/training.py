@@ -28,9 +28,8 @@ LOSSES = 'bce', 'bce+jaccard' # What is minimized, see `segmentation_loss`
 SCHEDULES = 'constant', 'one-cycle' # How learning rates change in a run, see `lr_lambda`
 _CHOICES = {'frozen': FREEZING, 'loss': LOSSES, 'schedule': SCHEDULES, 'validate_on': VALIDATE_ON,
             'keep': ('last', 'best')}
-_LEAST = {'batch_size': 2, 'epochs': 1, 'valid_every': 1, # The others: above 0
-          'dropout': 0, 'weight_decay': 0}
-_BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: finite
+_LEAST = {'batch_size': 2, 'epochs': 1, 'valid_every': 1, 'dropout': 0, 'weight_decay': 0}
+_BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: above 0, and finite
 
 def _check(name, kind, value):
     "Raise `LesionsegError` for a field of another type or out of its range."
@@ -74,7 +73,7 @@ class TrainConfig:
     def make_model(self, size: int=128) -> LesionSegmenter: # For images of this side, in pixels
         "Make a network with random weights, drawn from torch's generator, frozen as is said here."
         model = LesionSegmenter(self.normalize, self.dropout, self.logit_scale, size=size)
-        return model.freeze(self.frozen)
+        return model.freeze(self.frozen).float() # whatever torch's default type
 
 # %% ../nbs/04_training.ipynb #d2175bf0
 FEATURE_EXTRACTION = TrainConfig('feature extraction', frozen='weights', validate_on='test')
@@ -105,6 +104,7 @@ def batch_metrics(logits: Logits, masks: Masks) -> torch.Tensor: # number × 5
 # %% ../nbs/04_training.ipynb #cacd1f05
 def segmentation_loss(logits: Logits, masks: Masks, name: str='bce') -> torch.Tensor:
     "Compute one of `LOSSES`: the binary cross-entropy, for 'bce+jaccard' plus 1 - soft IoU."
+    _check('loss', str, name)
     loss = binary_cross_entropy_with_logits(logits, masks)
     if name == 'bce': return loss
     return loss + 1 - soft_iou(logits.sigmoid().nan_to_num(), masks).mean()
@@ -115,6 +115,7 @@ def lr_lambda(
     schedule: str='one-cycle', # One of `SCHEDULES`
 ) -> float: # What a learning rate is multiplied by, 0 to 1
     "Rise from 0.04 to 1 in three tenths of the run, then fall to 0, each by half a cosine wave."
+    _check('schedule', str, schedule)
     if schedule == 'constant': return 1.
     start, warm_up = .04, .3
     if progress < warm_up: return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
@@ -185,7 +186,7 @@ def make_loaders(
     processes: int=1, # How many share a batch
 ) -> tuple[DataLoader, DataLoader]: # Of the training images (shuffled), of the validation images
     "Cut images into batches, and augment the training images if the configuration says so."
-    train = train.subset(range(len(train)), augment if cfg.augment else None)
+    train = train.subset(range(len(train)), train.transform or (augment if cfg.augment else None))
     size = math.ceil(cfg.batch_size/processes)
     return (DataLoader(train, size, shuffle=True, generator=torch.Generator()),
             DataLoader(valid, size))

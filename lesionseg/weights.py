@@ -91,7 +91,8 @@ def load_model(path: str|Path) -> LesionSegmenter: # In evaluation mode
     tensors, words = _read(path)
     settings = json.loads(words.get('settings', '{}'))
     if (words.get('architecture'), settings.pop('decoder', 'base')) != (ARCHITECTURE, 'base'):
-        raise LesionsegError(f"{path} is of another architecture: give the model of a run.")
+        raise LesionsegError(f"{path} is of another architecture, or lacks the settings of its "
+                             "model: give the model.safetensors of a run, or these as --weights.")
     model = LesionSegmenter(**settings)
     model.load_state_dict(tensors)
     return model.eval()

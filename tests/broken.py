@@ -23,7 +23,7 @@ BROKEN = { # name: notebook, what is redefined, how
         atomic_write = contextmanager(broken)'''),
     'NumPy is not seeded': ('lib/core', 'set_seed', 'set_seed = torch.manual_seed'),
     'the split ignores the seed': ('lib/files', 'split_ids', '''
-        def split_ids(ids, fraction=.2, seed=0): return true(ids, fraction)'''),
+        def split_ids(ids, fraction=.2, seed=0, *rest): return true(ids, fraction)'''),
     'lesion and skin are exchanged': ('lib/files', 'read_mask', '''
         def read_mask(*rest, **more): return 1 - true(*rest, **more)'''),
     'images lie on their side': (

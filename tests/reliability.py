@@ -1,309 +1,429 @@
-"""Odd files, damaged folders, and kills at every file operation: `python tests/reliability.py`
-tries them all (about five minutes) and writes how they ended to results/reliability.csv.
+"""Kills, damages, odd files, odd flags and odd calls: do they end well?
 
-A case ends well if the result is the right one all the same, or if one sentence names the file.
-It ends badly in a traceback, or with another result and not a word."""
-import contextlib, io, multiprocessing, os, shutil, signal, sys, tempfile, warnings
-from collections import Counter
-from dataclasses import replace
+    python tests/reliability.py [--only kills …] [--number 20] [--seed 1]
+
+tries hundreds of each (some twenty minutes on a core) and writes reliability.csv; --number tries
+so many of each, as test_reliability.py does, and writes nothing. Each trial has a process and a
+folder of its own. It ends well if the result is that of an undisturbed call, or if a sentence says
+what is wrong. There are three faults: a traceback; a silent change (another result, or a file that
+was there is another, and not a word); a file outside the folder for results, or no end in time.
+One bit of a text or of a JPEG is one letter or one shade: there any result will do.
+"""
+import argparse, contextlib, functools, hashlib, http.server, io, itertools, os, pickle
+import random, shutil, signal, sys, tempfile, threading, time, traceback, warnings, zipfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
-from PIL import Image
-from tqdm.auto import tqdm
+for name in 'OMP_NUM_THREADS', 'TQDM_DISABLE', 'ORT_DISABLE_TELEMETRY':
+    os.environ.setdefault(name, '1')
 
+import accelerate, huggingface_hub, matplotlib.pyplot, onnx, onnxruntime, pooch, requests # noqa: F401
+import pandas as pd, seaborn, torch, torchvision # noqa: F401
+from fastcore.script import anno_parser
+
+import lesionseg.all # noqa: F401 (once, and not in each trial)
+import odd
+from lesionseg import cli, download
 from lesionseg.core import LesionsegError
-from lesionseg.data import load_data
-from lesionseg.runs import Run, train_run
-from lesionseg.training import FINE_TUNING
 
-ROOT = Path(__file__).parent.parent
-OUT = ROOT/'nbs/studies/results/reliability.csv'
-ENDS = 'right all the same', 'a sentence', 'traceback', 'silently different'
-SIZE = 64
-
-
-# ---- a small data set
-
-def draw(i):
-    "The pixels of an image, and where its lesion is."
-    y, x = np.mgrid[:72, :96]
-    lesion = (x - 40 - i)**2 + (y - 36)**2 < (15 + i)**2
-    return np.where(lesion[..., None], (110, 70, 50), (225, 180, 165)).astype('uint8'), lesion
+OUT = Path(__file__).with_name('reliability.csv')
+FAULTS = ['traceback', 'silent', 'outside or hang']
+ENOUGH = {'kills': 104, 'damages': 168, 'inputs': 420, 'flags': 320, 'calls': 420}
+ENDS = LesionsegError, ValueError, TypeError, KeyError, OSError, RuntimeError # Of calls
+LIMIT = 90 # Seconds for a trial
+SMALL = '--size 64 --epochs 2 --batch_size 4 --weights none'.split()
 
 
-def make_data(root):
-    "Eight training and four test images."
-    for i in range(12):
-        pixels, lesion = draw(i)
-        part = 'train' if i < 8 else 'test'
-        for folder in part, f'{part}_masks': (root/folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(root/part/f'a{i}.png')
-        Image.fromarray((lesion*255).astype('uint8')).save(root/f'{part}_masks'/f'a{i}.png')
-    return root
+# ---- a process of its own
+
+@dataclass
+class End:
+    "How a process ended."
+    code: int|None # None: it did not
+    said: str # All that it printed
+    value: object = None # What its function returned
+
+    @property
+    def fault(self):
+        if self.code is None: return 'outside or hang'
+        return 'traceback' if self.code not in (0, 1, 2) or 'Traceback' in self.said else ''
 
 
-# ---- how a case ends
-
-def end_of(action, is_right):
-    "One of `ENDS`: what `action()` returns is judged by `is_right`."
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter('ignore')
-        try: result = action()
-        except LesionsegError: return 'a sentence'
-        except Exception as error:
-            print(type(error).__name__, error, file=sys.stderr)
-            return 'traceback'
-    return 'right all the same' if is_right(result) else 'silently different'
-
-
-DAMAGE = { # what is done to a file
-    'emptied': lambda path: path.write_bytes(b''),
-    'cut in half': lambda path: path.write_bytes(path.read_bytes()[:path.stat().st_size//2]),
-    'its last byte lost': lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    'one bit flipped': lambda path: path.write_bytes(flipped(path.read_bytes())),
-    'overwritten': lambda path: path.write_bytes(bytes(range(256))),
-    'a folder in its place': lambda path: (path.unlink(), path.mkdir()),
-    'removed': lambda path: path.unlink()}
+def die_at(last, home, count):
+    "Count the file operations below a folder, and be killed at one of them."
+    names = {'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'shutil.rmtree', 'open'}
+    lock = threading.Lock()
+    def hook(event, args):
+        if event not in names or not isinstance(args[0], (str, os.PathLike)): return
+        if not os.path.abspath(args[0]).startswith(str(home)): return
+        if event == 'open' and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR): return
+        with lock: count[0] += 1
+        if count[0] == last: os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
 
 
-def flipped(content, at=.5):
-    "The bytes with one bit changed, somewhere in them."
-    changed = bytearray(content)
-    if changed: changed[int(len(changed)*at)] ^= 1
-    return bytes(changed)
+def answer(function, log):
+    "What the child does: call a function, and tell how that ended."
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in 1, 2: os.dup2(said, stream)
+    sys.stdout, sys.stderr = (open(stream, 'w', closefd=False) for stream in (1, 2))
+    code, value = 0, None
+    try: value = function()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str): print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 99
+    for stream in sys.stdout, sys.stderr: stream.flush()
+    log.with_suffix('.pkl').write_bytes(pickle.dumps(value))
+    os._exit(code)
 
 
-# ---- images and masks
-
-DEEP = '16 bits', '12 bits', '32 bits', 'float'
-
-
-def odd_images():
-    "Name → what to save in place of an image, and the pixels that are right (None: any)."
-    pixels, _ = draw(3)
-    rgb = Image.fromarray(pixels)
-    grey = np.asarray(rgb.convert('L'))
-    kinds = {mode: rgb.convert(mode) for mode in ('RGB', 'L', 'P', 'RGBA', 'CMYK', 'LA')}
-    kinds |= {'16 bits': Image.fromarray(grey.astype('uint16')*257),
-              '12 bits': Image.fromarray(grey.astype('uint16')*16),
-              '32 bits': Image.fromarray(grey.astype('int32') << 16),
-              'float': Image.fromarray(grey/255)}
-    right = {kind: pixels if kind in ('RGB', 'P', 'RGBA', 'CMYK') else np.dstack([grey]*3)
-             for kind in kinds}
-    for kind, image in kinds.items():
-        endings = 'png', 'jpg', 'bmp', 'tif', 'webp', 'gif'
-        for ending in ('png', 'tif') if kind in DEEP else endings: # the others would lose depth
-            buffer = io.BytesIO()
-            try: image.save(buffer, {'jpg': 'JPEG', 'tif': 'TIFF'}.get(ending, ending.upper()))
-            except (OSError, KeyError, ValueError): continue # no such file exists
-            yield f'{kind} as {ending}', ending, buffer.getvalue(), right[kind]
-
-    for turn in range(10): # as cameras write it, and two values that mean nothing
-        exif = Image.Exif()
-        exif[0x0112] = turn
-        undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(turn) # Image.Transpose
-        stored = rgb if undo is None else rgb.transpose(Image.Transpose(undo))
-        for ending, name in ('jpg', 'JPEG'), ('png', 'PNG'), ('webp', 'WEBP'):
-            buffer = io.BytesIO()
-            stored.save(buffer, name, exif=exif, quality=95)
-            yield f'orientation {turn} as {ending}', ending, buffer.getvalue(), pixels
+def attempt(function, home, limit=LIMIT):
+    "Call a function in a child process."
+    log = home.parent/'log'
+    child = os.fork()
+    if not child:
+        os.chdir(home)
+        answer(function, log)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            value = None if code < 0 else pickle.loads(log.with_suffix('.pkl').read_bytes())
+            return End(code, log.read_text(errors='replace'), value)
+        time.sleep(.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return End(None, log.read_text(errors='replace'))
 
 
-def broken_files(ending, name):
-    "What is left of an image file after each damage; none of it can be told to be right."
-    buffer = io.BytesIO()
-    Image.fromarray(draw(3)[0]).save(buffer, name)
-    whole = buffer.getvalue()
-    for share in np.linspace(0, .99, 12): yield ending, whole[:int(len(whole)*share)]
-    for share in np.linspace(0, .99, 12): yield ending, flipped(whole, share)
-    yield ending, b'hello'
+def call(command, words):
+    "A command as from a shell."
+    function = getattr(cli, command).__wrapped__
+    given = vars(anno_parser(function, f'lesionseg_{command}').parse_args(words))
+    function(**{name: value for name, value in given.items() if name not in ('pdb', 'xtra')})
 
 
-def try_images(data):
-    "An image of another kind in place of one of the images."
-    for name, ending, content, right in odd_images():
-        (data/'train/a3.png').unlink(missing_ok=True)
-        file = data/f'train/a3.{ending}'
-        file.write_bytes(content)
+# ---- folders
 
-        def is_right(loaded):
-            found = loaded.train.pixels[3, ..., :3].astype(float)
-            wanted = np.asarray(Image.fromarray(right).resize((SIZE, SIZE), Image.BILINEAR))
-            return abs(found - wanted).mean() < 25 # a palette or a JPEG is not exact
-        yield 'images of other kinds', name, end_of(lambda: load_data(data, SIZE), is_right)
-        file.unlink()
+def content(file):
+    "What a file says, but for the clock."
+    if file.suffix == '.csv':
+        with contextlib.suppress(Exception):
+            table = pd.read_csv(file, dtype=str)
+            return table.drop(columns=['seconds', 'train_seconds'], errors='ignore').to_csv()
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def try_broken_images(data):
-    "A damaged image file, of each format."
-    (data/'train/a3.png').unlink(missing_ok=True)
-    for ending, name in ('jpg', 'JPEG'), ('png', 'PNG'), ('tif', 'TIFF'), ('webp', 'WEBP'):
-        for ending, content in broken_files(ending, name):
-            file = data/f'train/a3.{ending}'
-            file.write_bytes(content)
-            end = end_of(lambda: load_data(data, SIZE), lambda loaded: True)
-            yield 'damaged images', name, end
-            file.unlink()
+def snapshot(folder):
+    "The contents of all files below a folder, by name; locks and caches aside."
+    names = {str(file.relative_to(folder)): file for file in sorted(folder.rglob('*'))}
+    return {name: content(file) for name, file in names.items()
+            if file.is_file() and file.name not in ('.lock', 'manifest.json') # of whoever fetched
+            and not name.startswith('cache')}
 
 
-def odd_masks():
-    "Name → a mask in place of one of the masks, and whether it is to be read."
-    _, lesion = draw(3)
-    for low, high in (0, 255), (0, 1), (0, 128), (1, 255), (10, 20):
-        values = np.where(lesion, high, low)
-        for kind in 'uint8', 'uint16', 'int32', 'float32':
-            yield f'{low} and {high}, {kind}', Image.fromarray(values.astype(kind)), True
-        color = Image.fromarray(np.dstack([values, 0*values, 0*values]).astype('uint8'))
-        yield f'{low} and {high}, red', color, True
-        yield f'{low} and {high}, palette', color.quantize(2), True
-    mask = Image.fromarray((lesion*255).astype('uint8'))
-    yield '1 bit', mask.convert('1'), True
-    yield 'opaque', mask.convert('RGBA'), True
-    yield 'turned', mask.transpose(Image.Transpose.ROTATE_90), False
-    yield 'half the size', mask.resize((48, 36)), False
-    yield 'grey edges', mask.resize((48, 36)).resize((96, 72), Image.BILINEAR), False
-    yield 'no lesion', Image.new('L', (96, 72)), False
-    three = (lesion*255 | np.eye(72, 96).astype(int)).astype('uint8')
-    yield 'three values', Image.fromarray(three), False
+@dataclass(eq=False)
+class Stage:
+    "What the trials begin with: a data set, photographs, runs, masks; and where they happen."
+    work: Path
+    url: str = ''
+
+    @property
+    def home(self): return self.work/'home'
+
+    def fresh(self):
+        "Make the trial's folder anew. Its files are links: whoever writes must replace."
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.copytree(self.work/'stage', self.home, copy_function=os.link)
+        os.environ |= {'LESIONSEG_CACHE': str(self.home/'cache'), 'HOME': str(self.home)}
+        return self.home
+
+    def run(self, command, words):
+        return attempt(partial(call, command, words), self.home)
+
+    @functools.cache
+    def undisturbed(self, command, words, out):
+        "What a command says and leaves, as far as calls agree."
+        ends, found = [], []
+        for again in False, False, True: # the last goes on where all is done
+            if not again: self.fresh()
+            ends.append(self.run(command, words))
+            found.append(snapshot(self.home/out))
+            assert ends[-1].code == 0, ends[-1].said
+        return ends[0].said, {name: text for name, text in found[0].items()
+                              if all(other.get(name) == text for other in found)}
 
 
-def try_masks(data):
-    "A mask of another kind in place of one of the masks."
-    _, lesion = draw(3)
-    wanted = np.asarray(Image.fromarray((lesion*255).astype('uint8')).resize(
-        (SIZE, SIZE), Image.BOX)) > 127
-    (data/'train_masks/a3.png').unlink()
-    for name, mask, read in odd_masks():
-        for ending in 'png', 'tif', 'bmp':
-            file = data/f'train_masks/a3.{ending}'
-            try: mask.save(file)
-            except (OSError, ValueError):
-                file.unlink(missing_ok=True)
-                continue # no such file exists
-            def is_right(loaded):
-                return read and (loaded.train.pixels[3, ..., 3] != wanted).mean() < .02
-            yield 'masks of other kinds', name, end_of(lambda: load_data(data, SIZE), is_right)
-            file.unlink()
+def serve(folder):
+    "A server of the four archives, each with two files."
+    masks = {True: '_Segmentation.png', False: '.jpg'}
+    for i, (part, name) in enumerate(download._ZIPS.items()):
+        with zipfile.ZipFile(folder/name, 'w') as archive:
+            for j in 1, 2:
+                buffer = io.BytesIO()
+                odd.disc(i)[0].save(buffer, 'PNG' if 'masks' in part else 'JPEG')
+                ending = masks['masks' in part]
+                archive.writestr(f'x/ISIC_000000{j}{ending}', buffer.getvalue())
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_): pass
+    handler = partial(Quiet, directory=folder)
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f'http://127.0.0.1:{server.server_port}/'
 
 
-def try_caches(data, cache):
-    "Each damage to each of the two files of a cache."
-    wanted = load_data(data, SIZE, cache).train.fingerprint()
-    for ending in '.npy', '.json':
-        for name, damage in DAMAGE.items():
-            file = next(cache.glob(f'*{ending}'))
-            damage(file)
-            def is_right(loaded): return loaded.train.fingerprint() == wanted
-            yield 'damaged caches', name, end_of(lambda: load_data(data, SIZE, cache), is_right)
-            shutil.rmtree(cache)
-            load_data(data, SIZE, cache)
-
-
-# ---- run folders
-
-CFG = replace(FINE_TUNING, epochs=3, batch_size=4)
-
-
-def train(data, path, stop_after=None):
-    "Train the run in `path` to its end, or be interrupted after some epochs."
-    def interrupt(history):
-        if history.index[-1] == stop_after: raise KeyboardInterrupt
-    return train_run(CFG, data, path, None, quiet=True, callbacks=[interrupt])
-
-
-def content(path):
-    "What a finished run says: history without times, scores, weights."
-    run = Run(path)
-    history = run.history.drop(columns=['train_seconds', 'seconds'])
-    return (history.to_csv(), run.scores.to_csv(),
-            [tensor.numpy().tobytes() for tensor in run.model().state_dict().values()])
-
-
-def try_folders(data, home):
-    "Each damage to each file of an interrupted run, which then goes on, and of a finished one."
-    with contextlib.redirect_stdout(io.StringIO()): train(data, home/'cut', 2)
-    train(data, home/'whole')
-    wanted = content(home/'whole')
-    for state in 'cut', 'whole':
-        files = [path.relative_to(home/state) for path in sorted((home/state).rglob('*'))
-                 if path.is_file()]
-        for file in files:
-            for name, damage in DAMAGE.items():
-                copy = Path(shutil.copytree(home/state, home/'copy'))
-                damage(copy/file)
-                def action(): return train(data, copy), content(copy)
-                end = end_of(action, lambda result: result[1] == wanted)
-                yield 'damaged run folders', f'{state}: {file} {name}', end
-                shutil.rmtree(copy)
+def make_stage(work):
+    "Draw, train and predict once what all trials begin with."
+    home = work/'stage'
+    (work/'zips').mkdir()
+    stage = Stage(work, serve(work/'zips'))
+    full = download.download_isic2016
+    download.download_isic2016 = partial(full, base_urls=stage.url,
+                                         counts=dict.fromkeys(download._ZIPS, 2))
+    odd.draw_data(home/'data')
+    (home/'photos').mkdir()
+    for i in range(4): odd.disc(i + 20)[0].save(home/'photos'/f'p{i}.jpg', quality=95)
+    odd.write_outlines(home/'outlines', home/'photos')
+    stage.fresh()
+    calls = [('train', ['--data', 'data', '--out', 'run', *SMALL]),
+             ('train', ['--data', 'data', '--out', 'cut', *SMALL, '--epochs', '1']),
+             ('predict', ['photos', '--out', 'masks', '--model', 'run'])]
+    for command, words in calls:
+        end = stage.run(command, words)
+        assert end.code == 0, end.said
+    for name in 'run', 'cut', 'masks': shutil.copytree(stage.home/name, home/name)
+    (home/'cut/scores.csv').unlink()
+    return stage
 
 
 # ---- kills
 
-OPERATIONS = {'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'shutil.rmtree', 'open'}
+DATA = ('--data', 'data')
+KILLED = { # Command: words, where its results are
+    'train': (*DATA, '--out', 'new', *SMALL),
+    'compare': ('--modes', 'finetuning', *DATA, '--out', 'new', *SMALL),
+    'predict': ('photos', '--out', 'new', '--model', 'run', '--overlay'),
+    'release': ('run', *DATA, '--out', 'new'),
+    'export': ('run', '--out', 'new/page.html'),
+    'download': ('--out', 'new'),
+    'evaluate': ('--model_path', 'run', *DATA, '--out', 'new/scores.csv'),
+    'visualize': ('--model_path', 'run', *DATA, '--out', 'new/gallery.png')}
 
 
-def train_until(data, path, last, total):
-    "In a process of its own: train, and die at the file operation number `last`."
-    count = 0
-    def hook(event, args):
-        nonlocal count
-        if event not in OPERATIONS or str(path) not in str(args[0]): return
-        if event == 'open' and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR): return
-        count += 1
-        total.value = count
-        if count == last: os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-    train(data, path)
+def count_operations(stage, command):
+    count = [0]
+    def counted():
+        die_at(0, stage.home, count)
+        try: call(command, KILLED[command])
+        finally: return count[0]
+    stage.fresh()
+    return attempt(counted, stage.home).value
 
 
-def try_kills(data, home):
-    "A process is killed at each of its file operations; then the run goes on."
-    fork = multiprocessing.get_context('fork')
-    train(data, home/'unharmed')
-    wanted = content(home/'unharmed')
-    total = fork.Value('i', 0)
-    last = 0
-    while True:
-        last += 1
-        path = home/f'killed{last}'
-        child = fork.Process(target=train_until, args=(data, path, last, total))
-        child.start()
-        child.join()
-        if child.exitcode == 0: return
-        def action(): return train(data, path), content(path)
-        end = end_of(action, lambda result: result[1] == wanted)
-        left = [file for file in path.rglob('*.tmp*')]
-        yield 'kills at a file operation', f'number {last}', 'silently different' if left else end
-        shutil.rmtree(path)
+def kill(stage, command, last):
+    "Kill a command at a file operation, and call it again."
+    _, wanted = stage.undisturbed(command, KILLED[command], 'new')
+    stage.fresh()
+    def doomed():
+        die_at(last, stage.home, [0])
+        call(command, KILLED[command])
+    attempt(doomed, stage.home)
+    end = stage.run(command, KILLED[command])
+    if end.fault: return end.fault, end.said
+    found = snapshot(stage.home/'new')
+    other = [name for name in wanted if found.get(name) != wanted[name]]
+    other += [name for name in found if 'tmp' in name]
+    return 'silent' if end.code or other else '', f'{other} {end.said}'
 
 
-def all_cases(home):
-    "Every case: its group, its name, and how it ended."
-    for attempt in try_images, try_broken_images, try_masks:
-        yield from attempt(make_data(home/attempt.__name__))
-    data = make_data(home/'data')
-    yield from try_caches(data, home/'cache')
-    loaded = load_data(data, SIZE)
-    yield from try_folders(loaded, home)
-    yield from try_kills(loaded, home)
+def kills(stage, rng):
+    number = -(-ENOUGH['kills']//len(KILLED))
+    for command in KILLED:
+        count = count_operations(stage, command)
+        for last in sorted(rng.choices(range(1, count + 1), k=number)):
+            yield f'{command}, operation {last} of {count}', partial(kill, stage, command, last)
+
+
+# ---- damages
+
+def put(file, text):
+    "Replace a file, never the one that it is a link to."
+    file.unlink()
+    file.write_bytes(text)
+
+
+def flip(text, share=.5):
+    "One bit of a content changed."
+    changed = bytearray(text)
+    if changed: changed[int(len(changed)*share)] ^= 1
+    return bytes(changed)
+
+
+DAMAGES = {
+    'emptied': lambda file: put(file, b''),
+    'cut in half': lambda file: put(file, file.read_bytes()[:file.stat().st_size//2]),
+    'its last byte lost': lambda file: put(file, file.read_bytes()[:-1]),
+    'one bit flipped': lambda file: put(file, flip(file.read_bytes())),
+    'overwritten': lambda file: put(file, bytes(range(256))),
+    'a folder in its place': lambda file: (file.unlink(), file.mkdir()),
+    'removed': lambda file: file.unlink()}
+EVALUATE = ('--model_path', 'run', *DATA, '--out', 'new/scores.csv')
+AFTER = { # Damaged folder: command, words, and where the result is that must be the right one
+    'cut': ('train', (*DATA, '--out', 'cut', *SMALL), 'cut'),
+    'run': ('evaluate', EVALUATE, 'new'), 'data': ('evaluate', EVALUATE, 'new'),
+    'masks': ('predict', ('photos', '--out', 'masks', '--model', 'run'), 'masks'),
+    'photos': ('predict', ('photos', '--out', 'masks', '--model', 'run'), 'masks'),
+    'cache': ('evaluate', EVALUATE, 'new'), 'zips': ('download', ('--out', 'zips'), 'zips')}
+
+
+def spoil(stage, folder, name, damage):
+    "Damage a file, and call what needs it."
+    command, words, out = AFTER[folder]
+    said, wanted = stage.undisturbed(command, words, out)
+    prepare(stage, folder)
+    file = stage.home/folder/name
+    if folder == 'cache': file = next(file.parent.glob('*.npy'))
+    DAMAGES[damage](file)
+    end = stage.run(command, words)
+    if end.fault or end.code: return end.fault, end.said
+    letters = damage == 'one bit flipped' and file.suffix in ('.csv', '.json', '.jpg', '.html')
+    found = snapshot(stage.home/out)
+    other = [part for part in wanted if found.get(part) != wanted[part]]
+    told = len(end.said) > len(said) + 10
+    return 'silent' if other and not letters and not told else '', f'{other} {end.said}'
+
+
+def prepare(stage, folder):
+    stage.fresh()
+    if folder == 'cache': stage.run('evaluate', EVALUATE)
+    if folder == 'zips': shutil.copytree(stage.work/'zips', stage.home/'zips')
+
+
+def damages(stage, rng):
+    for folder in AFTER:
+        prepare(stage, folder)
+        files = [file for file in sorted((stage.home/folder).rglob('*'))
+                 if file.is_file() and file.name not in ('.lock', 'log')]
+        if folder == 'cache': files = files[:2]
+        if folder == 'data': files = rng.sample(files, 6)
+        for file, damage in itertools.product(files, DAMAGES):
+            name = str(file.relative_to(stage.home/folder))
+            yield f'{folder}/{name} {damage}', partial(spoil, stage, folder, name, damage)
+
+
+# ---- inputs
+
+def try_input(stage, make, check):
+    "Put something odd into the folder; a check then says whether what came of it is right."
+    stage.fresh()
+    before = snapshot(stage.home)
+    make(stage.home)
+    changed = snapshot(stage.home)
+    def action():
+        warnings.simplefilter('ignore')
+        try: return check(stage.home)
+        except LesionsegError as error: return f'a sentence: {error}'
+    end = attempt(action, stage.home)
+    if end.fault: return end.fault, end.said
+    after = snapshot(stage.home)
+    gone = [name for name in changed if after.get(name) != changed[name] and name in before
+            and not name.startswith('masks/')]
+    outside = [name for name in after.keys() - changed.keys()
+               if not name.startswith(('new/', 'masks/', 'run/', 'runs/'))]
+    if outside: return 'outside or hang', f'{outside}'
+    return 'silent' if gone or end.value is False else '', f'{gone} {end.value} {end.said}'
+
+
+def inputs(stage, rng):
+    for name, make, check in odd.inputs(rng): yield name, partial(try_input, stage, make, check)
+
+
+# ---- flags
+
+def try_flags(stage, command, words):
+    "A command with odd words: what was there stays, and what is new lies where it belongs."
+    stage.fresh()
+    before = snapshot(stage.home)
+    above = {path.name for path in stage.work.iterdir()}
+    end = stage.run(command, words)
+    if end.fault: return end.fault, end.said
+    after = snapshot(stage.home)
+    gone = [name for name in before if after.get(name) != before[name]]
+    if gone: return 'silent', f'{gone} {end.said}'
+    if end.code == 1 and len(end.said.strip().splitlines()[-1]) < 20: return 'silent', end.said
+    new = {path.name for path in stage.work.iterdir()} - above - {'log', 'log.pkl'}
+    return 'outside or hang' if new else '', f'{new} {end.said}'
+
+
+def flags(stage, rng):
+    for _ in range(ENOUGH['flags']):
+        command, words = odd.flags(rng)
+        yield f'{command} {words}', partial(try_flags, stage, command, words)
+
+
+# ---- calls
+
+def try_call(stage, function):
+    "A function with odd arguments: a sentence of whoever noticed, or a result that is sound."
+    stage.home.mkdir(exist_ok=True)
+    def action():
+        warnings.simplefilter('ignore')
+        try: return function()
+        except ENDS as error:
+            return f'{type(error).__name__}: {error}'
+    end = attempt(action, stage.home)
+    return end.fault or ('silent' if end.value is False else ''), f'{end.value} {end.said}'
+
+
+def calls(stage, rng):
+    for name, function in odd.calls(rng, ENOUGH['calls']):
+        yield name, partial(try_call, stage, function)
+
+
+KINDS = {f.__name__: f for f in (kills, damages, inputs, flags, calls)}
+
+
+def trials(stage, only, number, seed):
+    "The trials of each kind, in a seeded order if only some of them are tried."
+    for kind in only:
+        rng = random.Random(f'{kind} {seed}')
+        found = [*KINDS[kind](stage, rng)]
+        if number: found = rng.sample(found, min(number, len(found)))
+        yield from ((kind, name, trial) for name, trial in found)
+
+
+def try_all(only=KINDS, number=None, seed=0):
+    "A table of the kinds: how many trials, how many of each fault. Faults are printed."
+    rows = []
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as work:
+        stage = make_stage(Path(os.path.realpath(work)))
+        for kind, name, trial in trials(stage, only, number, seed):
+            fault, said = trial()
+            counts = {each: int(each == fault) for each in FAULTS}
+            rows.append({'kind': kind, 'trials': 1, **counts})
+            if fault: print(f'{fault}: {kind}, {name}\n    {said[-1500:]}', flush=True)
+    return pd.DataFrame(rows).groupby('kind', sort=False).sum()
 
 
 def main():
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as home:
-        os.environ['LESIONSEG_CACHE'] = f'{home}/pixels'
-        cases = list(tqdm(all_cases(Path(home)), unit='case', leave=False))
-    for group, name, end in cases:
-        if end in ENDS[2:]: print(f'{end}: {group}, {name}')
-    groups = list(dict.fromkeys(group for group, _, _ in cases))
-    count = Counter((group, end) for group, _, end in cases)
-    table = pd.DataFrame([[count[group, end] for end in ENDS] for group in groups],
-                         index=pd.Index(groups, name='what'), columns=ENDS)
-    table.insert(0, 'cases', table.sum(axis=1))
-    table.to_csv(OUT)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--only', nargs='+', choices=KINDS, default=[*KINDS])
+    parser.add_argument('--number', type=int, help='trials of each kind; default all')
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    table = try_all(args.only, args.number, args.seed)
     print(table.to_string())
-    sys.exit(int(table[list(ENDS[2:])].to_numpy().sum() > 0))
+    if not args.number:
+        old = pd.read_csv(OUT, index_col='kind') if OUT.is_file() else table
+        pd.concat([old.drop(index=table.index, errors='ignore'), table]).loc[
+            [kind for kind in KINDS if kind in {*old.index, *table.index}]].to_csv(OUT)
+    sys.exit(int(table[FAULTS].to_numpy().sum() > 0))
 
 
 if __name__ == '__main__': main()
