@@ -287,7 +287,7 @@ def _cut(values, mask, path, allow):
     grey = np.ptp(np.asarray(mask.convert('RGB')), axis=2).max() < 40
     soft = not few and (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95
     if soft and (grey or low < 40): return above, 'masks with soft edges, cut at one half'
-    if 'grey' in allow and grey and (high > 99 or not few):
+    if 'grey' in allow and grey and (found[1] > 9 or not few): # few small ones are labels
         return above, 'masks of greys, cut at one half'
 
     what, way = f'{len(found)} grey values', "'grey' (cut at one half)"

@@ -315,7 +315,7 @@ def _write_review(out):
     rows['link'] = [quote(os.fsencode(os.path.relpath(path, out))) for path in rows['path']]
     thumbnails = out.glob(_FILES['thumbnail'].format('*'))
     small = {file.stem: to_base64(file.read_bytes()) for file in thumbnails}
-    rows['small'] = rows['id'].map(small).fillna('')
+    rows['small'] = [small.get(id, '') for id in rows['id']]
     rows = rows.sort_values(['seen', 'mean_probability'], na_position='first', kind='stable')
     page = fill_template('review.html', rows=rows.to_dict('records'))
     with atomic_write(out/'review.html') as temporary:
