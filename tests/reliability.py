@@ -30,7 +30,8 @@ from lesionseg.core import LesionsegError
 OUT = Path(__file__).with_name('reliability.csv')
 FAULTS = ['traceback', 'silent', 'outside or hang']
 ENOUGH = {'kills': 100, 'damages': 150, 'inputs': 400, 'flags': 300, 'calls': 400}
-ENDS = LesionsegError, ValueError, TypeError, KeyError, OSError, RuntimeError # Of calls
+ENDS = (LesionsegError, ValueError, TypeError, KeyError, ArithmeticError, OSError,
+        RuntimeError) # Of calls
 SAMPLE = {'kills': 3, 'damages': 6, 'inputs': 40, 'flags': 6, 'calls': 60}
 LIMIT = 300 # Seconds for a trial
 SMALL = '--size 64 --epochs 2 --batch_size 4 --weights none'.split()
@@ -315,8 +316,7 @@ def damages(stage, rng):
         prepare(stage, folder)
         files = [file for file in sorted((stage.home/folder).rglob('*'))
                  if file.is_file() and file.name not in ('.lock', 'log')]
-        if folder == 'cache': files = files[:2]
-        if folder == 'data': files = rng.sample(files, 6)
+        files = rng.sample(files, min(len(files), 2 if folder in ('cache', 'photos') else 5))
         for file, damage in itertools.product(files, DAMAGES):
             name = str(file.relative_to(stage.home/folder))
             yield f'{folder}/{name} {damage}', partial(spoil, stage, folder, name, damage)
