@@ -77,9 +77,8 @@ def _given(data):
     return root or None
 
 def _is_run(folder):
-    config = Path(folder)/'config.json'
-    return config.is_file() and ((config.parent/'history.csv').is_file()
-                                 or b'"train_config"' in config.read_bytes())
+    config, history = Path(folder)/'config.json', Path(folder)/'history.csv'
+    return config.is_file() and (history.is_file() or b'"train_config"' in config.read_bytes())
 
 # %% ../nbs/lib/cli.ipynb #c11a0001
 def _check_out(out, endings, sources):
@@ -200,24 +199,23 @@ def _tell(runs, path, start=None, test=()):
     print(f"The run is in {path}.")
 
 # %% ../nbs/lib/cli.ipynb #bb62efb9
-def _corrections(given, size):
-    "Load photographs whose masks somebody has corrected."
-    from .teach import load_corrections
-    data = load_corrections(given.images, given.masks, size, given.unconfirmed, given.allow)
+def _teach(given):
+    "Teach a model with corrected masks; say whether it is better, and where it is."
+    from . import load_data, teach
+    start, masks = given.start or _PACKAGED, given.masks or given.images
+    size = given.size or _load_model(start).size
+    data = teach.load_corrections(given.images, masks, size, given.unconfirmed, given.allow)
     print(*data.notes, sep='\n')
     if given.unconfirmed: print("Nobody has looked at some of them: such scores mean little.")
-    return data
+    cfg = _config(given.mode or 'taught', data, **vars(given))
 
-def _teach(cfg, data, given):
-    "Teach a model with corrections; say whether it is better, and where it is."
-    from . import load_data, teach
-    others = load_data(given.more, data.size, allow=data.allow).train if given.more else None
+    others = load_data(given.more, size, allow=data.allow).train if given.more else None
     name = f'{data.name}-{len(data.train)}-{data.train.fingerprint()[:6]}-seed{given.seed}'
     path = Path(given.out or f'runs/taught/{name}')
-    scores = teach.teach(data, path, given.start, cfg, given.folds, others, seed=given.seed)
+    scores = teach.teach(data, path, start, cfg, given.folds, others, seed=given.seed)
     print(textwrap.fill(teach.tell_difference(scores.before, scores.after), 80))
     kept = scores.after.iou.mean() > scores.before.iou.mean()
-    print(f"{'The taught model' if kept else f'A copy of {given.start}, kept,'} is in {path}: "
+    print(f"{'The taught model' if kept else f'A copy of {start}, kept,'} is in {path}: "
           f"lesionseg_predict --model {path}")
 
 # %% ../nbs/lib/cli.ipynb #bb62efba
@@ -226,20 +224,16 @@ def _run(given):
     _check(not (given.start and given.weights), "weights are those of start: give one of the two.")
     _check(given.images or not (given.masks or given.unconfirmed),
            "masks need their photographs: give --images.")
-    if given.images:
-        given.start = given.start or _PACKAGED
-        given.masks = given.masks or given.images
-    start, size = given.start, given.size
-    if not size: size = _load_model(start).size if start else 128
-    dataset = _corrections(given, size) if given.images \
-        else _data(given.data, size, given.allow, given.more)
+    if given.images: return _teach(given)
+    start = given.start
+    size = given.size or (_load_model(start).size if start else 128)
+    dataset = _data(given.data, size, given.allow, given.more)
 
-    mode = given.mode or ('taught' if given.images else 'finetuning')
-    if start and not given.images:
+    mode = given.mode or 'finetuning'
+    if start:
         given.keep = 'best'
         given.validate_on = given.validate_on or 'holdout'
     cfg = _config(mode, dataset, **vars(given))
-    if given.images: return _teach(cfg, dataset, given)
     name = _run_name(mode, cfg, dataset, given.weights, given.seed, start)
     path = Path(given.out or _home(dataset)/name)
     if not start: _tell_weights(given.weights, dataset)

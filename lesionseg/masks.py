@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from .core import (
     LesionsegError, Pixels, atomic_write, available_cores, fill_template, keep_freed_memory, locked,
     remove_leftovers, to_base64)
-from .files import is_mask, mask_id, read_image, read_mask, walk
+from .files import find_masks, read_image, read_mask, walk
 from .inference import (
     compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
 from .weights import LesionSegmenter
@@ -64,14 +64,10 @@ def _kinds(path, recursive):
     "Tell for each file in a folder what it is instead of a photograph; '' if it is one."
     if path.is_file(): return {path: ''}
     kinds = dict(walk(path, recursive)) if path.is_dir() else {}
-    stems = {file.with_suffix('') for file in kinds}
-    for file, kind in kinds.items():
-        id = mask_id(file.stem)
-        beside = id != file.stem and file.with_name(id) in stems
-        ours = file.stem.lower().endswith('_segmentation')
-        if kind in _HEIF: kinds[file] = ''
-        elif not kind and (beside or ours or is_mask(file.relative_to(path))): kinds[file] = 'mask'
-    return kinds
+    kinds = {file: '' if kind in _HEIF else kind for file, kind in kinds.items()}
+    images = [file for file, kind in kinds.items() if not kind]
+    ours = [file for file in images if file.stem.lower().endswith('_segmentation')]
+    return kinds | dict.fromkeys([*ours, *find_masks(images, path)], 'mask')
 
 def find_images(
     inputs: str|Path|Iterable[str|Path], # Files and folders

@@ -177,8 +177,7 @@ class _TrainingRun(Run):
         states = [_read_checkpoint(file) for file in self.files()]
         whole = [state for state in states if state]
         if len(whole) < len(states): print(f"{self.path}: a checkpoint is damaged and not used.")
-        kept = 'history.csv', 'scores.csv', 'model.safetensors'
-        if not whole and any((self.path/name).is_file() for name in kept):
+        if not whole and (self.finished or (self.path/'history.csv').is_file()):
             raise LesionsegError(f"{self.path} has no whole checkpoint to go on from: "
                                  "choose another name or delete the folder.")
         state = {'history': []}

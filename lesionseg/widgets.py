@@ -28,7 +28,7 @@ def _address(image, format='JPEG', **options):
 def _ipywidgets() -> Any:
     "Import ipywidgets where a widget is made; all else works without it."
     import ipywidgets
-    if ipywidgets.version_info[0] >= 8: return ipywidgets
+    if int(ipywidgets.__version__.split('.')[0]) >= 8: return ipywidgets
     raise LesionsegError(f"Widgets need ipywidgets 8, and {ipywidgets.__version__} is installed: "
                          "pip install -U ipywidgets, and restart the kernel.")
 

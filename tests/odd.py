@@ -319,7 +319,7 @@ COMMANDS = { # What each is given, and which flags are added or changed
 
 def flags(rng):
     "A command, and words that it may not expect."
-    command = rng.choice([*COMMANDS])
+    command = rng.choices([*COMMANDS], [1 if name == 'compare' else 4 for name in COMMANDS])[0]
     given, names = COMMANDS[command]
     words = given.split()
     for name in rng.sample(names.split(), min(rng.choice([1, 1, 2, 3]), len(names.split()))):
