@@ -169,13 +169,12 @@ def _best_epoch(cfg, history):
 class _TrainingRun(Run):
     "A run while it trains: `fit` asks it where it is, and gives it each epoch to keep."
     def file(self, epoch): return self.path/'checkpoint'/f'epoch_{epoch:06d}.pt'
-
     def files(self): return sorted(self.path.glob('checkpoint/epoch_*.pt'), reverse=True)
 
     def resume(self, model, optimizer=None):
         "Go back to the newest whole checkpoint. Returns its history, a dictionary for each epoch."
         states = [_read_checkpoint(file) for file in self.files()]
-        whole = [state for state in states if state]
+        whole = [*filter(None, states)]
         if len(whole) < len(states): print(f"{self.path}: a checkpoint is damaged and not used.")
         if not whole and (self.finished or (self.path/'history.csv').is_file()):
             raise LesionsegError(f"{self.path} has no whole checkpoint to go on from: "

@@ -12,7 +12,7 @@ import numpy as np, torch
 from PIL import ImageOps
 from torch import Tensor
 
-from .core import Images, Masks, Probs, fill_template, to_base64
+from .core import Images, LesionsegError, Masks, Probs, fill_template, to_base64
 from .data import LesionData
 from .masks import encode
 from .metrics import iou
