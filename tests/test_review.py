@@ -157,7 +157,7 @@ def test_written_into_the_folder(browser, masks):
         tab.close()
 
 
-OUTSIDE = '''() => [...document.querySelectorAll('dialog button, dialog label, body > p, li, canvas')]
+OUTSIDE = '''() => [...document.querySelectorAll('dialog button, label, body > p, li, canvas')]
     .filter(node => node.offsetParent)
     .filter(node => node.getBoundingClientRect().right > innerWidth + 1)
     .map(node => node.outerHTML.slice(0, 80))'''

@@ -104,7 +104,8 @@ def die_at(last, folder, walk):
     count = 0
     def hook(event, args):
         nonlocal count
-        if event not in ('open', 'os.rename', 'os.remove') or str(folder) not in str(args[0]): return
+        if event not in ('open', 'os.rename', 'os.remove'): return
+        if str(folder) not in str(args[0]): return
         count += 1
         if count == last: os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(hook)
