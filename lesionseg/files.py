@@ -317,7 +317,7 @@ def parse_allow(allow: str|Iterable[str]) -> frozenset[str]:
     for name in names:
         if not re.fullmatch(r'empty|grey|resize|lesion=\d+(\.\d+)?', name):
             raise LesionsegError(f"{name!r} is nothing to allow: choose from empty, grey, "
-                                 "resize, and lesion=1 (of several values: lesion=1,lesion=2).")
+                                 "resize, lesion=1 (several: lesion=1,lesion=2).")
     return names
 
 def _lesion(mask, path, allow):
@@ -331,8 +331,8 @@ def _lesion(mask, path, allow):
         lesion, note = _cut(values, mask, path, allow)
     if lesion.any(): return lesion, note
     if 'empty' in allow: return lesion, 'masks without a lesion'
-    raise LesionsegError(f"{path} is all background (of its values, {low:g} to {high:g}, none is "
-                         "lesion): mark the lesion, or allow 'empty'.")
+    raise LesionsegError(f"{path} is all background (none of {low:g} to {high:g} is lesion): "
+                         "mark the lesion, or allow 'empty'.")
 
 # %% ../nbs/lib/files.ipynb #7f97b38b
 def _shrink(lesion, size):
