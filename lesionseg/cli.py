@@ -462,9 +462,8 @@ def predict(
     "Write NAME_segmentation.png for each photograph. The same command again does what is missing."
     import torch
     from .masks import segment_folder
-    on_cpu = device == 'auto' and not torch.accelerator.is_available()
-    if device == 'auto': device = 'cpu' if on_cpu else torch.accelerator.current_accelerator()
-    try: network = _load_model(model).to(device)
+    usual = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else 'cpu'
+    try: network = _load_model(model).to(usual if device == 'auto' else device)
     except (RuntimeError, AssertionError):
         return _check(False, f"There is no {device} device here: choose auto or cpu.")
     table = segment_folder(inputs, out, network, threshold, tta, not all_components, overlay,

@@ -115,7 +115,8 @@ class LesionData:
                  'test': (self.train, self.test)}[validate_on]
         for part, name in zip(parts, ('training', 'validation')):
             if not len(part):
-                raise LesionsegError(f"{self.name} leaves no image for {name}.")
+                raise LesionsegError(f"{self.name} leaves no image for {name}: "
+                                     "take --validate_on holdout, or --folds 5.")
         return parts
 
 # %% ../nbs/01_data.ipynb #697d5fe8

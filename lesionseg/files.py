@@ -317,7 +317,7 @@ def parse_allow(allow: str|Iterable[str]) -> frozenset[str]:
     for name in names:
         if not re.fullmatch(r'empty|grey|resize|lesion=\d+(\.\d+)?', name):
             raise LesionsegError(f"{name!r} is nothing to allow: choose from empty, grey, "
-                                 "resize, and lesion=1 (of several values: lesion=1,lesion=2).")
+                                 "resize, lesion=1 (several: lesion=1,lesion=2).")
     return names
 
 def _lesion(mask, path, allow):
@@ -331,8 +331,8 @@ def _lesion(mask, path, allow):
         lesion, note = _cut(values, mask, path, allow)
     if lesion.any(): return lesion, note
     if 'empty' in allow: return lesion, 'masks without a lesion'
-    raise LesionsegError(f"{path} is all background (of its values, {low:g} to {high:g}, none is "
-                         "lesion): mark the lesion, or allow 'empty'.")
+    raise LesionsegError(f"{path} is all background (none of {low:g} to {high:g} is lesion): "
+                         "mark the lesion, or allow 'empty'.")
 
 # %% ../nbs/lib/files.ipynb #7f97b38b
 def _shrink(lesion, size):
@@ -386,8 +386,7 @@ def native_masks(root: str|Path, ids: Sequence[str], split: str='test',
 def _is_outline(lesion):
     "Tell whether more lies inside a mask than in it."
     coarse = Image.fromarray(lesion.view('uint8')*255).reduce(-(-max(lesion.shape)//256))
-    coarse = np.asarray(coarse) > 0
-    return binary_fill_holes(coarse).sum() > 2*coarse.sum()
+    return binary_fill_holes(coarse).sum() > 2*np.count_nonzero(coarse)
 
 def _read_pair(pair, size, allow):
     "Red, green, blue and mask, size × size × 4, and what is unusual about the files."
@@ -442,11 +441,11 @@ def _cache_path(pairs, size, folder, allow):
 def load_pixels(pairs: Sequence[Pair], size: int=128, cache: str|Path|None=None,
                 allow: str|Iterable[str]=()) -> tuple[np.ndarray, list[str]]:
     "Decode sorted pairs once, then map a cache: number × size × size × 4, and notes."
+    faults = [f"{a.image} and {b.image} are both for {a.id}."
+              for a, b in zip(pairs, pairs[1:]) if a.id == b.id]
     if size not in range(8, 1025): # before memory is asked for
-        raise LesionsegError(f"size is {size}: choose a whole number from 8 to 1024.")
-    for a, b in zip(pairs, pairs[1:]):
-        if a.id == b.id:
-            raise LesionsegError(f"{a.image} and {b.image} are both for {a.id}.")
+        faults = [f"size is {size}: choose a whole number from 8 to 1024."]
+    for fault in faults: raise LesionsegError(fault)
     if not pairs: return np.empty((0, size, size, 4), dtype='uint8'), []
 
     folder = Path(cache).expanduser() if cache else cache_folder()

@@ -43,8 +43,8 @@ def predict(model: nn.Module, images: Images, batch_size: int=64) -> Probs: # On
     probs = torch.cat([model(batch.to(device)).sigmoid().cpu() for batch in batches])
     low, high = images.aminmax() if len(images) and hasattr(model, 'size') else (0, 1)
     if not -1e-3 <= low <= high <= 1.001 or probs.isnan().any():
-        raise LesionsegError(f"images must lie in [0, 1] and be numbers, as what the network makes "
-                             f"of them: found {low:g} to {high:g}, and {probs.isnan().sum()} NaN.")
+        raise LesionsegError(f"images must lie in [0, 1], and what comes of them be numbers: "
+                             f"found {low:g} to {high:g}; {probs.isnan().sum()} NaN.")
     return probs
 
 # %% ../nbs/lib/inference.ipynb #dea6a4b0

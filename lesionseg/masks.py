@@ -217,7 +217,7 @@ def _segment(path, files, row, how):
     "Write the files of an image. Returns what its row says of them, and what is to be said."
     photo = read_photo(path)
     if np.array_equal(np.unique(photo[::8, ::8]), [0, 255]):
-        raise LesionsegError(f"{path} is black and white, as a mask is: give a photograph.")
+        raise LesionsegError(f"{path} is black and white, a mask: give a photograph.")
     images, shape = prepare_image(photo, how.size)
     probs = how.network(images)
     mask = _cut(probs, shape, how.threshold, how.largest_component)

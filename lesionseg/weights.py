@@ -92,7 +92,7 @@ def load_model(path: str|Path) -> LesionSegmenter: # In evaluation mode
     settings = json.loads(words.get('settings', '{}'))
     if (words.get('architecture'), settings.pop('decoder', 'base')) != (ARCHITECTURE, 'base'):
         raise LesionsegError(f"{path} is of another architecture, or lacks the settings of its "
-                             "model: give the model.safetensors of a run, or these as --weights.")
+                             "model: give a run's model.safetensors, or these as --weights.")
     model = LesionSegmenter(**settings)
     model.load_state_dict(tensors)
     return model.eval()

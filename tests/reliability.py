@@ -112,8 +112,18 @@ def call(command, words):
 
 # ---- folders
 
+SEEN = {} # Contents of files that nobody has written since
+
+
 def content(file):
     "What a file says, but for the clock."
+    about = file.stat()
+    about = file.suffix, about.st_ino, about.st_mtime_ns, about.st_size
+    if about not in SEEN: SEEN[about] = read_content(file)
+    return SEEN[about]
+
+
+def read_content(file):
     if file.suffix == '.csv':
         with contextlib.suppress(Exception):
             table = pd.read_csv(file, dtype=str)
@@ -346,7 +356,8 @@ def try_input(stage, make, check):
 
 
 def inputs(stage, rng):
-    for name, make, check in odd.inputs(rng): yield name, partial(try_input, stage, make, check)
+    for name, make, check in rng.sample([*odd.inputs(rng)], 420):
+        yield name, partial(try_input, stage, make, check)
 
 
 # ---- flags

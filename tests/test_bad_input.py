@@ -244,7 +244,7 @@ def test_advice_names_the_flag_that_is_right(how, said, data):
     if how is colors:
         loaded = load_data(own, 64, allow='lesion=29.07,lesion=76.245')
         assert (loaded.train.pixels[..., 3].mean((1, 2)) > .05).all()
-    assert 'none is lesion' in refusal(load_data, own, 64, allow='lesion=77')
+    assert 'is lesion): mark the lesion' in refusal(load_data, own, 64, allow='lesion=77')
 
 
 def outline(mask):
@@ -295,7 +295,7 @@ def test_a_mask_is_no_photograph(data, tmp_path):
     mask = next((data/'test_masks').iterdir())
     shutil.copy(mask, tmp_path/'x.png')
     table = segment_folder(tmp_path/'x.png', tmp_path/'out')
-    assert 'black and white, as a mask is' in table.error[0]
+    assert 'black and white, a mask' in table.error[0]
 
 
 def test_no_output_becomes_part_of_a_data_set(data):
@@ -314,7 +314,7 @@ def test_a_plain_state_dict(tmp_path):
     from lesionseg import LesionSegmenter
     torch.save(LesionSegmenter().state_dict(), tmp_path/'plain.pth')
     said = refusal(LesionSegmenter.from_pretrained, tmp_path/'plain.pth')
-    assert 'lacks the settings' in said and 'give the model.safetensors of a run' in said
+    assert 'lacks the settings' in said and "give a run's model.safetensors" in said
 
 
 def test_a_config_of_another_shape(tmp_path):
