@@ -29,7 +29,7 @@ def _download(url, path):
     "Fetch a file whole; an `OSError` says why not. A server that dawdles is left."
     from pooch import HTTPDownloader
     fetch = HTTPDownloader(progressbar=True, chunk_size=2**14, timeout=_TIMEOUT)
-    failures = []
+    failures: list[Exception] = []
     def work():
         try: fetch(url, file, None)
         except Exception as error: failures.append(error)

@@ -174,8 +174,8 @@ class Corrector(MaskEditor):
                 new = deed == 'right' and not self.file(self.id).is_file()
                 if new or self.values != self.saved: self.save()
                 self.saved = self.values
+                step = {'next': 1, 'previous': -1}.get(str(deed), 0)
                 if deed == 'right': step = int(self.confirm())
-                else: step = {'next': 1, 'previous': -1}.get(str(deed), 0)
                 if deed == 'teach' and self.teach: self._learn(self.teach)
                 elif 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
                 else: self._tell('There is no other.' if step else 'Saved.')

@@ -386,7 +386,8 @@ def native_masks(root: str|Path, ids: Sequence[str], split: str='test',
 def _is_outline(lesion):
     "Tell whether more lies inside a mask than in it."
     coarse = Image.fromarray(lesion.view('uint8')*255).reduce(-(-max(lesion.shape)//256))
-    return binary_fill_holes(coarse).sum() > 2*np.count_nonzero(coarse)
+    inside = np.asarray(coarse) > 0
+    return np.count_nonzero(binary_fill_holes(inside)) > 2*np.count_nonzero(inside)
 
 def _read_pair(pair, size, allow):
     "Red, green, blue and mask, size × size × 4, and what is unusual about the files."

@@ -57,6 +57,13 @@ def _measure(mask, probs, threshold):
         'centroid_x': across @ np.arange(width)/area, 'centroid_y': down @ np.arange(height)/area,
         'mean_probability': probs[probs > threshold].mean().item()}
 
+def _remark(photo, row):
+    "Say what makes a mask doubtful, or ''."
+    border = np.concatenate([*photo[[0, -1]], *photo[:, [0, -1]].transpose(1, 0, 2)])
+    if border.std(0).max() < 3: return 'Framed in one color (cut it off)'
+    if max(photo.shape) > 2*min(photo.shape[:2]): return 'Twice as long as wide (crop it)'
+    return 'Perhaps no lesion' if row.get('mean_probability', 1) < .8 else ''
+
 # %% ../nbs/lib/masks.ipynb #d40f408c
 _HEIF = {'.heic', '.heif'} # As telephones write them
 
@@ -100,10 +107,10 @@ def _give_ids(files, owners):
     return ids
 
 # %% ../nbs/lib/masks.ipynb #d9fe9f3b
-_TEXT = dict.fromkeys(('id', 'path', 'fingerprint', 'sha256', 'error'), '')
+_TEXT = dict.fromkeys(('id', 'path', 'fingerprint', 'sha256', 'error', 'remark'), '')
 _COLUMNS = ['id', 'path', 'width', 'height', 'lesion_share', 'left', 'top', 'right', 'bottom',
             'centroid_x', 'centroid_y', 'mean_probability', 'undecided_share', 'touches_border',
-            'seconds', 'fingerprint', 'sha256', 'error', 'components', 'confirmed']
+            'seconds', 'fingerprint', 'sha256', 'error', 'components', 'confirmed', 'remark']
 
 def write_predictions(rows: dict[str, dict], file: Path) -> pd.DataFrame:
     "Write rows by id as predictions.csv, and return them as a table."
@@ -228,8 +235,9 @@ def _segment(path, files, row, how):
         if kind in how.extras or file.is_file():
             _write(_extra(kind, photo, images, probs, mask), file, 'id' in row)
     confirmed = row['confirmed'] and said != 'Masks made anew'
-    return _measure(mask, probs[0, 0], how.threshold) | {
-        'sha256': sha256, 'confirmed': confirmed}, said
+    measured = _measure(mask, probs[0, 0], how.threshold)
+    return measured | {'sha256': sha256, 'confirmed': confirmed,
+                       'remark': _remark(photo, measured)}, said
 
 def _finish(path, id, row, how):
     "Do what is missing for an image. Returns its row, and what is to be said."
@@ -274,6 +282,7 @@ def _finish_all(images, how, pool):
     finally:
         pool.shutdown(cancel_futures=True)
         finished = write_predictions(rows, table)
+    said += Counter(finished['remark'].dropna())
     for words in sorted(said.keys() - {''}): print(f'{words}: {said[words]}')
     return finished
 

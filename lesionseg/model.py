@@ -48,7 +48,8 @@ _CHAIN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 
 def mobilenet_features() -> nn.Sequential:
     "Make the 19 layers of MobileNetV2 (Sandler et al., 2018, table 2), with random weights."
-    chain, channels = [conv_block(3, 32, 3, 2)], 32
+    chain: list[nn.Module] = [conv_block(3, 32, 3, 2)]
+    channels = 32
     for widening, channels_out, blocks, stride in _CHAIN:
         for i in range(blocks):
             chain.append(InvertedResidual(channels, channels_out, 1 if i else stride, widening))

@@ -220,7 +220,7 @@ def fit(
                                  "lower the learning rates; earlier epochs are kept.")
 
         history.append({'epoch': epoch, **{f'train_{name}': train[name] for name in train},
-                        **{f'valid_{name}': valid[name] for name in valid},
+                        **{f'valid_{name}': valid[name] for name in METRIC_NAMES},
                         'train_seconds': train_seconds, 'seconds': time.perf_counter() - start})
         run.keep(history, model, optimizer)
         for callback in callbacks: callback(pd.DataFrame(history).set_index('epoch'))

@@ -281,7 +281,7 @@ def test_nonsense_is_refused_in_python(data):
     from lesionseg.inference import predict
     from lesionseg.training import lr_lambda, segmentation_loss
     masks = (torch.rand(2, 1, 8, 8) > .5).float()
-    calls = [(metrics.batch_iou, masks, masks[:1], 1), (metrics.iou, masks, masks, None),
+    calls = [(metrics.iou, masks, masks[:1]), (metrics.iou, masks, masks, None),
              (metrics.hausdorff95, masks[0].expand(1, 8, 8), masks[0].expand(1, 8, 8)),
              (segmentation_loss, masks, masks, 'dice'), (lr_lambda, .5, 'cosine'),
              (find_pairs, data, 'both'), (load_data, data, 10**6), (load_data, data, 63.5)]
