@@ -15,7 +15,7 @@ MOST = { # Lines that a room may have: what it has, so that it does not grow unn
     'comparison': 236, 'plots': 288, 'teach': 139, 'editor': 190, 'convert': 105,
     'report release': 294, 'page': 97, 'widgets': 261, 'synthetic': 427, 'download': 117,
     'cli': 522, 'exercises': 100, '__init__ all': 57}
-ALL_LINES = 5236 # 7,036 in 0.2.0; the aim is 4,800
+ALL_LINES = 5234 # 7,036 in 0.2.0; the aim is 4,800
 READERS = { # Exports that no other file names: readers and their own code use them
     'files.Pair', 'model.STEM', 'model.decoder_block',
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
