@@ -220,11 +220,7 @@ def _teach(given):
 
 # %% ../nbs/lib/cli.ipynb #bb62efba
 def _run(given):
-    "Train as a command was told: on a data set, in folds, or with corrected masks."
-    _check(not (given.start and given.weights), "weights are those of start: give one of the two.")
-    _check(given.images or not (given.masks or given.unconfirmed),
-           "masks need their photographs: give --images.")
-    if given.images: return _teach(given)
+    "Train as a command was told, on a data set or in folds."
     start = given.start
     size = given.size or (_load_model(start).size if start else 128)
     dataset = _data(given.data, size, given.allow, given.more)
@@ -266,7 +262,10 @@ def train(
     folds: int=None, # Train so many runs, so that each training image is judged once
 ):
     "Train one strategy. The same command again goes on where an interrupted run stopped."
-    _run(SimpleNamespace(**locals()))
+    given = SimpleNamespace(**locals())
+    _check(not (start and weights), "weights are those of start: give one of the two.")
+    _check(images or not (masks or unconfirmed), "masks need their photographs: give --images.")
+    _teach(given) if images else _run(given)
 
 # %% ../nbs/lib/cli.ipynb #a5b04d24
 def _load_model(path):

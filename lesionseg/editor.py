@@ -166,16 +166,20 @@ class Corrector(MaskEditor):
         self.said = (f"{self.place + 1} of {len(self.ids)}: {self.id}, {self.painted.mean():.1%} "
                      f"lesion{looked_at}; {len(self.seen)} done. {more}")
 
+    def _step(self, deed):
+        "How many photographs to go on: by one if the mask is right."
+        if deed == 'right': return int(self.confirm())
+        return {'next': 1, 'previous': -1}.get(deed, 0)
+
     def _act(self, change):
         "Do what a button asks for; what goes wrong is said below the canvas."
-        (deed, when), step = self.deed, 0
+        deed, when = self.deed
         with self.hold_sync():
             try:
                 new = deed == 'right' and not self.file(self.id).is_file()
                 if new or self.values != self.saved: self.save()
                 self.saved = self.values
-                step = {'next': 1, 'previous': -1}.get(str(deed), 0)
-                if deed == 'right': step = int(self.confirm())
+                step = self._step(deed)
                 if deed == 'teach' and self.teach: self._learn(self.teach)
                 elif 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
                 else: self._tell('There is no other.' if step else 'Saved.')

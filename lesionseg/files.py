@@ -292,6 +292,10 @@ def _advice(found, counts, grey):
     if grey: return f'{len(found)} grey values', "'grey' (cut at one half)"
     return f'{len(found)} colors', 'nothing (it may be a photograph)'
 
+def _is_soft(values, low, high):
+    "Tell whether nearly all values lie near the lowest or the highest, as a soft brush leaves them."
+    return (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95
+
 def _cut(values, mask, path, allow):
     "The lesion where there are more than two values, and what is unusual about that."
     found, counts = np.unique(values, return_counts=True)
@@ -300,8 +304,8 @@ def _cut(values, mask, path, allow):
         return values == 1, 'masks with a border that is neither, taken as skin'
     above = values > (low + high)/2
     grey = np.ptp(np.asarray(mask.convert('RGB')), axis=2).max() < 40
-    soft = not few and (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95
-    if soft and (grey or low < 40): return above, 'masks with soft edges, cut at one half'
+    if not few and _is_soft(values, low, high) and (grey or low < 40):
+        return above, 'masks with soft edges, cut at one half'
     if 'grey' in allow and grey and (found[1] > 9 or not few): # few small ones are labels
         return above, 'masks of greys, cut at one half'
 
@@ -387,7 +391,7 @@ def _is_outline(lesion):
     "Tell whether more lies inside a mask than in it."
     coarse = Image.fromarray(lesion.view('uint8')*255).reduce(-(-max(lesion.shape)//256))
     inside = np.asarray(coarse) > 0
-    return np.count_nonzero(binary_fill_holes(inside)) > 2*np.count_nonzero(inside)
+    return np.asarray(binary_fill_holes(inside)).sum() > 2*inside.sum()
 
 def _read_pair(pair, size, allow):
     "Red, green, blue and mask, size × size × 4, and what is unusual about the files."

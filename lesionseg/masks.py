@@ -260,7 +260,7 @@ def _finish(path, id, row, how):
 # %% ../nbs/lib/masks.ipynb #0cb98702
 def _finish_all(images, how, pool):
     "Do what is missing for all images, and keep the table up to date. Returns the table."
-    remove_leftovers(how.out)
+    for folder in how.out, how.out/'.thumbnails': remove_leftovers(folder)
     table = how.out/'predictions.csv'
     rows = read_predictions(table)
     ids = _give_ids(images, {id: row['path'] for id, row in rows.items()})
