@@ -292,9 +292,10 @@ def _advice(found, counts, grey):
     if grey: return f'{len(found)} grey values', "'grey' (cut at one half)"
     return f'{len(found)} colors', 'nothing (it may be a photograph)'
 
-def _is_soft(values, low, high):
-    "Tell whether nearly all values lie near the lowest or the highest, as a soft brush leaves them."
-    return (np.abs((values - low)/(high - low) - .5) >= .4).mean() >= .95
+def _is_soft(values, found):
+    "Tell whether nearly all of many values lie near one end, as a soft brush leaves them."
+    share = (values - found[0])/(found[-1] - found[0])
+    return len(found) > 8 and (np.abs(share - .5) >= .4).mean() >= .95
 
 def _cut(values, mask, path, allow):
     "The lesion where there are more than two values, and what is unusual about that."
@@ -304,7 +305,7 @@ def _cut(values, mask, path, allow):
         return values == 1, 'masks with a border that is neither, taken as skin'
     above = values > (low + high)/2
     grey = np.ptp(np.asarray(mask.convert('RGB')), axis=2).max() < 40
-    if not few and _is_soft(values, low, high) and (grey or low < 40):
+    if _is_soft(values, found) and (grey or low < 40):
         return above, 'masks with soft edges, cut at one half'
     if 'grey' in allow and grey and (found[1] > 9 or not few): # few small ones are labels
         return above, 'masks of greys, cut at one half'
