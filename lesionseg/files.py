@@ -292,6 +292,7 @@ def _advice(found, counts, grey):
     if grey: return f'{len(found)} grey values', "'grey' (cut at one half)"
     return f'{len(found)} colors', 'nothing (it may be a photograph)'
 
+# %% ../nbs/lib/files.ipynb #c0d4f0aa
 def _is_soft(values, found):
     "Tell whether nearly all of many values lie near one end, as a soft brush leaves them."
     share = (values - found[0])/(found[-1] - found[0])

@@ -372,9 +372,8 @@ def metric_calls(rng):
     both = {name: metrics.METRICS[name] for name in ('soft_iou', 'soft_dice')}
     both |= {'sweep': threshold_sweep, 'curve': metrics.reliability_curve}
     cut = {name: f for name, f in metrics.METRICS.items() if name not in both}
-    cut |= {'hausdorff95': metrics.hausdorff95, 'pooled': metrics.pooled_iou,
+    cut |= {'hausdorff95': metrics.hausdorff95,
             'table': lambda p, m, t: metrics.score_images(p, m, ids, t),
-            'batches': lambda p, m, t: metrics.batch_iou(p, m, 2, t),
             'native': lambda p, m, t: metrics.native_iou(p, [x[0] for x in m], t)}
     while True:
         (p, right_p), (m, right_m) = rng.choice(probs), rng.choice(masks)

@@ -18,7 +18,8 @@ from pathlib import Path
 if __name__ == '__main__': # before they are read
     for name in 'OMP_NUM_THREADS', 'TQDM_DISABLE': os.environ.setdefault(name, '1')
 
-import accelerate, huggingface_hub, matplotlib.pyplot, onnx, onnxruntime, pooch, requests # noqa: F401
+import accelerate, huggingface_hub, matplotlib.pyplot, onnx # noqa: F401
+import onnxruntime, pooch, requests # noqa: F401
 import pandas as pd, seaborn, torch, torchvision # noqa: F401
 from fastcore.script import anno_parser
 
