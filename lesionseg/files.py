@@ -193,6 +193,7 @@ def _lesions(kinds):
     rows = [row for file in tables for row in _read_table(file) if row.get('lesion_id')]
     return {row.get('image_id', row.get('isic_id')): row['lesion_id'] for row in rows}
 
+# %% ../nbs/lib/files.ipynb #8256dda1
 def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     "Get the sorted pairs of each part below `root`, a note, and the lesion of each image."
     kinds = dict(walk(Path(root)))
