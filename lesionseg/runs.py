@@ -163,7 +163,8 @@ def _read_checkpoint(file):
 def _best_epoch(cfg, history):
     "The epoch whose weights are kept at the end, from 1."
     if cfg.keep == 'last': return len(history)
-    return 1 + int(np.nanargmin([row['valid_loss'] for row in history]))
+    losses = np.array([row['valid_loss'] for row in history])
+    return len(history) if np.isnan(losses).all() else 1 + int(np.nanargmin(losses))
 
 # %% ../nbs/lib/runs.ipynb #9e7c2cee
 class _TrainingRun(Run):
