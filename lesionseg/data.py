@@ -37,6 +37,7 @@ def _apply(transform, images, masks):
     images, masks = map(torch.stack, zip(*pairs))
     return images, (masks > .5).float()
 
+# %% ../nbs/01_data.ipynb #7c0a1de5
 class LesionDataset(Dataset):
     "Images and masks as pairs of float tensors, cut out of an array of bytes."
     def __init__(self, pixels: np.ndarray, ids: Sequence[str], transform: Callable|None=None,

@@ -111,6 +111,7 @@ def _pair(id, images, masks, kinds):
         raise LesionsegError(f"{masks[0]} and {masks[1]} are both for {id}: keep one.")
     return [Pair(id, image, masks[0], tuple(masks[1:])) for image in images]
 
+# %% ../nbs/lib/files.ipynb #5d9111e5
 def _by_id(files, masks, root=None):
     "Images and masks by id, and by the part that their folders below `root` name."
     ids = {_stem(file) for file in files if file not in masks}
@@ -449,11 +450,11 @@ def _cache_path(pairs, size, folder, allow):
 def load_pixels(pairs: Sequence[Pair], size: int=128, cache: str|Path|None=None,
                 allow: str|Iterable[str]=()) -> tuple[np.ndarray, list[str]]:
     "Decode sorted pairs once, then map a cache: number × size × size × 4, and notes."
-    faults = [f"{a.image} and {b.image} are both for {a.id}."
-              for a, b in zip(pairs, pairs[1:]) if a.id == b.id]
     if size not in range(8, 1025): # before memory is asked for
-        faults = [f"size is {size}: choose a whole number from 8 to 1024."]
-    for fault in faults: raise LesionsegError(fault)
+        raise LesionsegError(f"size is {size}: choose a whole number from 8 to 1024.")
+    for a, b in zip(pairs, pairs[1:]):
+        if a.id == b.id:
+            raise LesionsegError(f"{a.image} and {b.image} are both for {a.id}.")
     if not pairs: return np.empty((0, size, size, 4), dtype='uint8'), []
 
     folder = Path(cache).expanduser() if cache else cache_folder()

@@ -104,8 +104,9 @@ def batch_metrics(logits: Logits, masks: Masks) -> torch.Tensor: # number × 5
 # %% ../nbs/04_training.ipynb #cacd1f05
 def segmentation_loss(logits: Logits, masks: Masks, name: str='bce') -> torch.Tensor:
     "Compute one of `LOSSES`: the binary cross-entropy, for 'bce+jaccard' plus 1 - soft IoU."
+    _check('loss', str, name)
     loss = binary_cross_entropy_with_logits(logits, masks)
-    if not LOSSES.index(name): return loss # 'bce'; another name is an error
+    if name == 'bce': return loss
     return loss + 1 - soft_iou(logits.sigmoid().nan_to_num(), masks).mean()
 
 # %% ../nbs/04_training.ipynb #63703320
@@ -114,7 +115,8 @@ def lr_lambda(
     schedule: str='one-cycle', # One of `SCHEDULES`
 ) -> float: # What a learning rate is multiplied by, 0 to 1
     "Rise from 0.04 to 1 in three tenths of the run, then fall to 0, each by half a cosine wave."
-    if not SCHEDULES.index(schedule): return 1. # 'constant'; another name is an error
+    _check('schedule', str, schedule)
+    if schedule == 'constant': return 1.
     start, warm_up = .04, .3
     if progress < warm_up: return start + (1 - start)*(1 - math.cos(math.pi*progress/warm_up))/2
     return (1 + math.cos(math.pi*(progress - warm_up)/(1 - warm_up)))/2

@@ -75,8 +75,8 @@ def copy(tab, masks, *names):
     tab.evaluate(COPY, {name: to_base64((masks/name).read_bytes()) for name in names})
 
 
-class Page:
-    "The page in Chromium, what it asked for, and what the browser complained about."
+class Tab:
+    "A page in Chromium, what it asked for, and what the browser complained about."
     def __init__(self, browser, address, **options):
         self.tab = browser.new_page(**{'viewport': {'width': 1280, 'height': 900}} | options)
         self.asked, self.complaints = [], []
@@ -85,6 +85,12 @@ class Page:
         self.tab.on('console', lambda message: self.complaints.append(message.text))
         self.tab.add_init_script(STUB)
         self.tab.goto(address)
+
+
+class Page(Tab):
+    "The page of a model."
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
         self.wait('The model is ready.')
 
     def wait(self, words): self.tab.locator('#said', has_text=words).wait_for(timeout=60_000)

@@ -8,7 +8,7 @@ from lesionseg.masks import corrected_ids, segment_folder
 from lesionseg.synthetic import random_scene, render
 from lesionseg.teach import load_corrections
 from test_browser import browser
-from test_page import FIREFOX, LISTED, STUB, Firefox, copy, in_chromium, server
+from test_page import FIREFOX, LISTED, Firefox, Tab, copy, in_chromium, server
 
 __all__ = ['browser'] # a fixture
 SIZES = [(1600, 1200), (300, 400), (640, 480)]
@@ -36,17 +36,8 @@ def files(masks):
 def pixels(png): return np.asarray(Image.open(io.BytesIO(png)).convert('L')) > 127
 
 
-class Review:
-    "The page in Chromium."
-    def __init__(self, browser, address, **options):
-        self.tab = browser.new_page(**{'viewport': {'width': 1280, 'height': 900}} | options)
-        self.asked, self.complaints = [], []
-        self.tab.on('request', lambda request: self.asked.append(request.url))
-        self.tab.on('pageerror', lambda error: self.complaints.append(str(error)))
-        self.tab.on('console', lambda message: self.complaints.append(message.text))
-        self.tab.add_init_script(STUB)
-        self.tab.goto(address)
-
+class Review(Tab):
+    "The page of the masks."
     @property
     def canvas(self): return self.tab.locator('#editor canvas')
 
