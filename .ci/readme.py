@@ -21,6 +21,7 @@ def render():
     # links from the top
     text = re.sub(r'(\]\()(?!https?:|nbs/|\.\./|lesionseg/)([\w/.-]+\.\w+\))', r'\1nbs/\2', text)
     text = text.replace('](../', '](')
+    text = re.sub(r'\n{3,}', '\n\n', text) # a hidden source leaves its empty lines
     shown = {name: data for name, data in resources['outputs'].items() if name in text}
     return '<!-- written from nbs/index.ipynb by .ci/readme.py -->\n\n' + text.strip() + '\n', shown
 
