@@ -115,8 +115,10 @@ def set_seed(seed: int):
     "Seed Python's, NumPy's and torch's generators with a number from 0 to 2³²-1."
     for seed_generator in random.seed, np.random.seed, torch.manual_seed: seed_generator(seed)
 
-def keep_freed_memory():
-    "Let this process keep freed memory for reuse (GNU C library; elsewhere nothing happens)."
+def keep_freed_memory(keep: bool=True):
+    "Let this process keep freed memory for reuse, or give it back (GNU C library, or nothing)."
     if platform.libc_ver()[0] != 'glibc': return
-    ctypes.CDLL(None).mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD
-    ctypes.CDLL(None).mallopt(-4, 0) # M_MMAP_MAX
+    library = ctypes.CDLL(None)
+    if not keep: return library.malloc_trim(0)
+    library.mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD
+    library.mallopt(-4, 0) # M_MMAP_MAX

@@ -356,4 +356,5 @@ def segment_folder(
         how.extras = ['thumbnail'] + ['overlay']*overlay + ['probability']*probability
         table = _finish_all(images, how, pool)
         _write_review(out)
+    keep_freed_memory(False)
     return table

@@ -283,4 +283,5 @@ def train_run(
         history = _fit(model, parts[:2], run, callbacks, quiet or not leads)
         if leads and history: _finish(run, history, model, data.test)
     accelerator.wait_for_everyone()
+    keep_freed_memory(False)
     return Run(path)

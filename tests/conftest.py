@@ -24,10 +24,8 @@ def code_cells(path):
             if cell['cell_type'] == 'code']
 
 
-@pytest.fixture
-def data(tmp_path):
+def draw_data(root):
     "A folder with eight training and four test images."
-    root = tmp_path/'data'
     y, x = np.mgrid[:72, :96]
     for i in range(12):
         split = 'train' if i < 8 else 'test'
@@ -38,6 +36,10 @@ def data(tmp_path):
         Image.fromarray(image).save(root/split/f'ISIC_{i:07d}.jpg')
         Image.fromarray((disc*255).astype('uint8')).save(mask)
     return root
+
+
+@pytest.fixture
+def data(tmp_path): return draw_data(tmp_path/'data')
 
 
 def train(data, out, *flags, epochs=3):

@@ -5,15 +5,17 @@ import numpy as np, pandas as pd, pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from conftest import shell, start, train, wait_for_epoch
+from conftest import draw_data, shell, start, train, wait_for_epoch
 from lesionseg.editor import correct
 from lesionseg.masks import read_predictions, segment_folder
 
 
-@pytest.fixture
-def corrected(data, tmp_path):
+@pytest.fixture(scope='module')
+def corrected(tmp_path_factory):
     "Eight photographs, their masks as a model of one epoch made them, six of them corrected."
-    photos, masks, model = (tmp_path/name for name in ('photos', 'masks', 'model'))
+    home = tmp_path_factory.mktemp('corrected')
+    data = draw_data(home/'data')
+    photos, masks, model = (home/name for name in ('photos', 'masks', 'model'))
     assert shell(*train(data, model, '--size', '64', epochs=1)).returncode == 0
     shutil.copytree(data/'train', photos)
     assert shell('lesionseg_predict', photos, '--out', masks, '--model', model).returncode == 0
@@ -77,8 +79,9 @@ def test_only_what_somebody_looked_at(corrected, tmp_path):
     assert run.returncode == 0 and 'learned from: 8' in run.stdout
     assert 'Nobody has looked at some of them' in run.stdout
 
-    for mask in masks.glob('*_segmentation.png'): shutil.copy(mask, photos) # one folder for both
-    photos_only = ['lesionseg_train', '--start', model, '--images', photos, *some,
+    both = shutil.copytree(photos, tmp_path/'both') # one folder for photographs and masks
+    for mask in masks.glob('*_segmentation.png'): shutil.copy(mask, both)
+    photos_only = ['lesionseg_train', '--start', model, '--images', both, *some,
                    '--folds', '2', '--out', tmp_path/'one']
     run = shell(*photos_only)
     assert run.returncode == 0 and '8 photographs with a mask' in run.stdout, run.stderr
