@@ -62,7 +62,7 @@ def _remark(photo, row):
     border = np.concatenate([*photo[[0, -1]], *photo[:, [0, -1]].transpose(1, 0, 2)])
     if border.std(0).max() < 3: return 'Framed in one color (cut it off)'
     if max(photo.shape) > 2*min(photo.shape[:2]): return 'Twice as long as wide (crop it)'
-    return 'Perhaps no lesion' if row.get('mean_probability', 1) < .8 else ''
+    return 'Perhaps no lesion' if row.get('mean_probability', 1) < .9 else ''
 
 # %% ../nbs/lib/masks.ipynb #d40f408c
 _HEIF = {'.heic', '.heif'} # As telephones write them

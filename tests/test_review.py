@@ -168,6 +168,8 @@ def test_it_fits_a_telephone(browser, masks, scheme, tmp_path):
     assert review.tab.evaluate(OUTSIDE) == []
     box = review.tab.locator('dialog').bounding_box()
     assert box['x'] >= 0 and box['y'] >= 0 and box['y'] + box['height'] <= 844
+    above = review.tab.get_by_role('button', name='Next').bounding_box()
+    assert review.tab.locator('#close').bounding_box()['y'] >= above['y'] + above['height']
     review.tab.locator('#close').click()
 
     for photo in (masks.parent/'my photos').iterdir(): photo.unlink()
