@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'save_figure', 'plot_curves', 'plot_scores', 'plot_gallery', 'plot_thresholds', 'plot_summary', 'to_pixels',
-           'enlarge', 'montage', 'overlay', 'draw_contour', 'Chart', 'map_rows']
+           'enlarge', 'montage', 'overlay', 'draw_contour', 'map_rows']
 
 # %% ../nbs/lib/plots.ipynb #12664013
 import textwrap
@@ -243,33 +243,6 @@ def draw_contour(pixels: Pixels, mask: np.ndarray, width: int=1) -> Pixels:
     line = boundary(mask > 0)
     if width > 1: line = ndimage.binary_dilation(line, iterations=width//2)
     return np.where(line[..., None], np.array([0, 255, 255], np.uint8), pixels)
-
-# %% ../nbs/lib/plots.ipynb #6bd80fc8
-class Chart:
-    "A small line chart that is quickly drawn again with other numbers; size in pixels."
-    @_own_style
-    def __init__(self, labels: list[str], size: tuple[int, int], style: str='-', **axes):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        figure = Figure((size[0]/100, size[1]/100), 100, layout='constrained')
-        self.canvas = FigureCanvasAgg(figure)
-        self.axes = figure.subplots()
-        looks = [f'C{i}{mark}' for mark in (style, 'o') for i in range(len(labels))]
-        self.artists = [self.axes.plot([], [], look, animated=True)[0] for look in looks]
-        self.axes.set(**axes)
-        first = self.artists[:len(labels)]
-        if labels[1:]: figure.legend(first, labels, loc='outside upper left')
-
-        self.canvas.draw() # all but the lines and dots, because they are animated
-        self.background = self.canvas.copy_from_bbox(figure.bbox)
-
-    def draw(self, lines: Sequence[tuple], dots: Sequence[tuple]=()) -> Image.Image:
-        "Draw x and y of each line, and of a dot on each."
-        self.canvas.restore_region(self.background)
-        for artist, (x, y) in zip(self.artists, [*lines, *dots]):
-            artist.set_data(np.atleast_1d(x), np.atleast_1d(y))
-            self.axes.draw_artist(artist)
-        return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
 
 # %% ../nbs/lib/plots.ipynb #d12bf312
 def map_rows(name: str, maps: Tensor, side: int=88) -> tuple[str, list]:

@@ -6,8 +6,7 @@
 __all__ = ['pack', 'export_onnx']
 
 # %% ../nbs/lib/release.ipynb #d1eac24d
-import re, shlex
-from dataclasses import asdict
+import re
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from .inference import fuse_conv_bn, predict, predict_tta, score_dataset, to_onn
 from .model import LesionSegmenter
 from .page import export_page, read_card
 from .runs import Run
-from .training import MODES
 from .weights import load_model, save_model
 
 # %% ../nbs/lib/release.ipynb #16fe4231
@@ -40,40 +38,22 @@ def _score(model, data, allow=''):
     return pd.DataFrame(rows).set_index(['predicted', 'metric'])
 
 # %% ../nbs/lib/release.ipynb #fc8416a6
-_FLAGS = {'epochs', 'batch_size', 'encoder_lr', 'decoder_lr', 'normalize', 'augment',
-          'validate_on', 'valid_fraction'} # What `lesionseg_train` can change of a mode
-_OPTION = {'random': 'none', # The same function as torchvision's, see card.md
+_OPTION = {'random': None, # The second is the same function as torchvision's, see card.md
            'mobilenet_v2_features.pth (sha256 038962e3f803f044)': 'imagenet'}
 
 def _began(weights):
-    "What a run began with: the option of `lesionseg_train` and its value."
+    "Tell what a run began with: the option of `train_run` and its value."
     if weights in _OPTION: return {'weights': _OPTION[weights]}
     source = weights.rpartition(' (')[0]
     start = source.removeprefix('all weights of ')
     return {'start': start} if start != source else {'weights': _OPTION.get(source, source)}
-
-def _train_command(run, allow):
-    "What makes the run again in a shell, but for --out; None: no flags say it."
-    cfg, data = run.train_config, run.config['data']
-    modes = {usual.name: mode for mode, usual in MODES.items()}
-    mode = modes.get(cfg.name, 'tuned') # of which at least the name differs
-    usual = asdict(MODES[mode])
-    changed = {field: value for field, value in asdict(cfg).items() if value != usual[field]}
-    if changed.keys() - _FLAGS or any(value is False for value in changed.values()): return None
-
-    flags = {'mode': mode, 'seed': run.seed, 'epochs': cfg.epochs, **changed,
-             'validate_on': cfg.validate_on, 'size': data['size'], 'allow': allow,
-             'more': data['name'].partition('+')[2], **_began(run.config['encoder_weights'])}
-    words = [[f'--{flag}'] if value is True else [f'--{flag}', str(value)]
-             for flag, value in flags.items() if value != '']
-    return shlex.join(['lesionseg_train', *sum(words, [])])
 
 # %% ../nbs/lib/release.ipynb #726a493e
 def _card(run, scores, name, allow):
     return fill_template(
         'card.md', name=name, run=run, scores=scores, allow=allow, path=f'runs/{name}',
         datasets=re.sub('[^A-Za-z0-9_.+-]+', '-', run.config['data']['name']).split('+'),
-        began=_began(run.config['encoder_weights']), train=_train_command(run, allow))
+        began=_began(run.config['encoder_weights']))
 
 # %% ../nbs/lib/release.ipynb #8696f780
 def _check_pack(run, data, folder):

@@ -25,8 +25,8 @@ def test_compare_evaluate_visualize(data, tmp_path):
     assert 'as published' not in run.stdout and 'Traceback' not in run.stderr
     assert [line for line in run.stdout.splitlines() if len(line) > 80 and ' | ' in line] == []
     written = {path.name for path in out.iterdir()}
-    assert {'table.csv', 'curves.png', 'scores.png', 'summary.png', 'gallery.png', 'thresholds.png',
-            'thresholds.csv', 'report.html'} <= written
+    assert {'table.csv', 'curves.png', 'scores.png', 'differences.png', 'gallery.jpeg',
+            'thresholds.png', 'thresholds.csv', 'report.html'} <= written
 
     run = shell('lesionseg_evaluate', '--model_path', out/'finetuning-seed0', '--data', data,
                 '--out', tmp_path/'scores.csv')
