@@ -20,7 +20,7 @@ from torch import nn
 
 from .core import Images, LesionsegError, Logits, Masks, Probs
 from .data import LesionDataset
-from .files import read_image
+from .files import on_white, read_image
 from .metrics import METRICS, native_iou, score_images
 from .model import Encoder, check_sides, hooks, layers
 from .weights import LesionSegmenter
@@ -194,7 +194,7 @@ def prepare_image(
     if image.mode[0] in 'IF':
         raise LesionsegError(f"Pixels of mode {image.mode} have no certain range: give a path.")
 
-    image = ImageOps.exif_transpose(image).convert('RGB')
+    image = on_white(ImageOps.exif_transpose(image))
     small = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3)
     pixels = torch.tensor(np.array(small)).permute(2, 0, 1)[None].float()/255
     return pixels, (image.height, image.width)
