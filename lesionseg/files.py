@@ -30,14 +30,6 @@ _IMAGE_SUFFIXES = set(
 _DRAWN = re.compile('_(superpixels|overlay|probability|attribute)(?=[_.])|_roi(?=/)|'
                     'SegmentationObject') # neither photographs nor masks
 
-def _kind(file, root):
-    "Why a file is not taken for an image, in a word, or ''."
-    drawn = _DRAWN.search(file.relative_to(root).as_posix())
-    if drawn: return drawn[0].strip('_')
-    ending = file.suffix.lower()
-    if ending not in _IMAGE_SUFFIXES: return ending or 'without ending'
-    return '' if file.is_file() else 'broken link'
-
 def walk(root: Path, recursive: bool=True) -> Iterator[tuple[Path, str]]:
     "Yield all files below `root`, hidden ones aside, each with its kind: '' for an image."
     def fail(error): raise error
@@ -47,7 +39,11 @@ def walk(root: Path, recursive: bool=True) -> Iterator[tuple[Path, str]]:
             yield from ((Path(home, name), 'folder') for name in folders)
             folders.clear()
         for file in (Path(home, name) for name in sorted(names) if name[0] != '.'):
-            yield file, _kind(file, root)
+            drawn = _DRAWN.search(file.relative_to(root).as_posix())
+            ending = file.suffix.lower()
+            kind = '' if file.is_file() else 'broken link'
+            if ending not in _IMAGE_SUFFIXES: kind = ending or 'without ending'
+            yield file, drawn[0].strip('_') if drawn else kind
 
 # %% ../nbs/lib/files.ipynb #dd63a37b
 _MASK_FOLDER = re.compile(

@@ -65,14 +65,6 @@ def _remark(photo, row):
     return 'Perhaps no lesion' if row.get('mean_probability', 1) < .8 else ''
 
 # %% ../nbs/lib/masks.ipynb #d40f408c
-def _kinds(path, recursive):
-    "Tell for each file in a folder what it is instead of a photograph; '' if it is one."
-    if path.is_file(): return {path: ''}
-    kinds = dict(walk(path, recursive)) if path.is_dir() else {}
-    images = [file for file, kind in kinds.items() if not kind]
-    ours = [file for file in images if file.stem.lower().endswith('_segmentation')]
-    return kinds | dict.fromkeys([*ours, *find_masks(images, path)], 'mask')
-
 def find_images(
     inputs: str|Path|Iterable[str|Path], # Files and folders
     recursive: bool=False, # Look into the sub-folders of folders too?
@@ -80,7 +72,13 @@ def find_images(
     "Find the photographs that are meant. Raises `LesionsegError` for an input that holds none."
     kinds = {}
     for given in [inputs] if isinstance(inputs, (str, Path)) else inputs:
-        found = _kinds(Path(os.path.abspath(given)), recursive)
+        path = Path(os.path.abspath(given))
+        found = {path: ''} if path.is_file() else {}
+        if path.is_dir():
+            found = dict(walk(path, recursive))
+            images = [file for file, kind in found.items() if not kind]
+            ours = [file for file in images if file.stem.lower().endswith('_segmentation')]
+            found |= dict.fromkeys([*ours, *find_masks(images, path)], 'mask')
         if '' not in found.values():
             raise LesionsegError(f"{given} is not there, or holds no image: put .jpg or .png files "
                                  "there, or look into its sub-folders too (--recursive).")
@@ -111,7 +109,6 @@ _COLUMNS = ['id', 'path', 'width', 'height', 'lesion_share', 'left', 'top', 'rig
 def write_predictions(rows: dict[str, dict], file: Path) -> pd.DataFrame:
     "Write rows by id as predictions.csv, and return them as a table."
     table = pd.DataFrame([row for row in list(rows.values()) if 'id' in row], columns=_COLUMNS)
-    table['confirmed'] = table['confirmed'].eq(True)
     ids = table['id'].str.replace("^(?=[=+@'-])", "'", regex=True)
     with atomic_write(file) as temporary:
         table.assign(id=ids).to_csv(temporary, index=False, float_format='%.6g',
