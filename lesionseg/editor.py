@@ -16,11 +16,11 @@ from PIL import Image
 from scipy import ndimage
 
 from .core import LesionsegError, Pixels, locked, to_base64
-from .files import read_mask
+from .files import read_image, read_mask
 from .inference import segment
 from .masks import (
-    content_hash, corrected_ids, draw_outline, encode, find_images, is_sound, read_photo,
-    read_predictions, save_mask, write_predictions)
+    content_hash, corrected_ids, draw_outline, encode, find_images, is_sound, read_predictions,
+    save_mask, write_predictions)
 from .weights import LesionSegmenter
 
 # %% ../nbs/lib/editor.ipynb #ed000006
@@ -59,7 +59,7 @@ class MaskEditor(anywidget.AnyWidget):
 
     def __init__(
         self,
-        photo: Pixels, # As `read_photo` reads it
+        photo: Pixels, # As `read_image` reads it
         mask: np.ndarray|None=None, # Of the same size, 0 where there is no lesion; None: empty
         probs: np.ndarray|None=None, # Probabilities of any size: a slider of the threshold
         side: int=800, # The longer side of what is painted on, in pixels
@@ -128,7 +128,7 @@ class Corrector(MaskEditor):
     def go(self, place: int):
         "Show the photograph at a place in the order, from 0."
         id = self.ids[place]
-        photo, file, mask = read_photo(self.paths[id]), self.file(id), None
+        photo, file, mask = read_image(self.paths[id]), self.file(id), None
         if is_sound(file): mask = read_mask(file, allow=('empty', 'grey'))
         if mask is not None and mask.shape != photo.shape[:2]: mask = None
         small = Image.fromarray(photo)

@@ -17,15 +17,14 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from PIL import Image, ImageOps
 from torch import nn
+from torch.nn.functional import interpolate
 
 from .core import Images, LesionsegError, Logits, Masks, Probs
 from .data import LesionDataset
-from .files import read_image
+from .files import on_white, read_image
 from .metrics import METRICS, native_iou, score_images
 from .model import Encoder, check_sides, hooks, layers
 from .weights import LesionSegmenter
-
-_resize = partial(nn.functional.interpolate, mode='bilinear', antialias=True)
 
 # %% ../nbs/lib/inference.ipynb #c7c90140
 def _at_rest(model):
@@ -194,7 +193,7 @@ def prepare_image(
     if image.mode[0] in 'IF':
         raise LesionsegError(f"Pixels of mode {image.mode} have no certain range: give a path.")
 
-    image = ImageOps.exif_transpose(image).convert('RGB')
+    image = on_white(ImageOps.exif_transpose(image))
     small = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3)
     pixels = torch.tensor(np.array(small)).permute(2, 0, 1)[None].float()/255
     return pixels, (image.height, image.width)
@@ -212,7 +211,7 @@ def segment(
     if model is None: model = _packaged()
     images, shape = prepare_image(image, model.size)
     probs = (predict_tta if tta else predict)(model, images)
-    return _resize(probs, shape)[0, 0].numpy()
+    return interpolate(probs, shape, mode='bilinear', antialias=True)[0, 0].numpy()
 
 # %% ../nbs/lib/inference.ipynb #5bff31ce
 def keep_largest_component(masks: Masks) -> Masks: # Of the same number type

@@ -6,7 +6,7 @@
 __all__ = ['PACKAGED', 'ARCHITECTURE', 'load_encoder_weights', 'save_model', 'load_model']
 
 # %% ../nbs/lib/weights.ipynb #09a69c96
-import hashlib, importlib.resources, json, re, shutil, socket, tempfile
+import hashlib, importlib.resources, json, re, socket
 from pathlib import Path
 
 import safetensors.torch, torch
@@ -115,19 +115,3 @@ def from_pretrained(cls: LesionSegmenter,
     except OSError as error:
         raise LesionsegError(f"{name} is no path, and no model that the hub gives out now: give "
                              f"a run folder, a .safetensors file, or '{PACKAGED}'.") from error
-
-# %% ../nbs/lib/weights.ipynb #3aeb427c
-@patch
-def save_pretrained(self: LesionSegmenter, folder: str|Path):
-    "Write the model into a folder, and a card."
-    save_model(self, Path(folder)/'model.safetensors')
-    shutil.copyfile(_HOME/'static'/'hub_card.md', Path(folder)/'README.md')
-
-@patch
-def push_to_hub(self: LesionSegmenter, name: str, token: str|None=None) -> str: # The address
-    "Upload the model and its card to the hub, under a name like owner/name."
-    from huggingface_hub import create_repo, upload_folder
-    create_repo(name, token=token, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        self.save_pretrained(folder) # type: ignore (added above)
-        return upload_folder(repo_id=name, folder_path=folder, token=token)

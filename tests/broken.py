@@ -28,7 +28,7 @@ BROKEN = { # name: notebook, what is redefined, how
         def read_mask(*rest, **more): return 1 - true(*rest, **more)'''),
     'images lie on their side': (
         'lib/files', '_turned', 'def _turned(image, *rest): return image'),
-    'a changed file is not seen': ('lib/files', '_cache_path', ('st_mtime_ns', 'st_mode')),
+    'a changed file is not seen': ('lib/files', 'load_pixels', ('st_mtime_ns', 'st_mode')),
     'the same image on both sides is not told': ('01_data', '_warnings', '''
         def _warnings(data): return []'''),
     'a fingerprint without masks': ('01_data', 'LesionDataset', '''
