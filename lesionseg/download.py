@@ -8,11 +8,13 @@ __all__ = ['download_isic2016']
 # %% ../nbs/lib/download.ipynb #9ec7464d
 import io, json, re, tempfile, time, zipfile
 from pathlib import Path
+from threading import Thread
 
 from PIL import Image
 
 from .core import LesionsegError, atomic_write
 
+# %% ../nbs/lib/download.ipynb #e8013dac
 _PLACES = ('https://isic-archive.s3.amazonaws.com/challenges/2016/',
            'https://isic-challenge-data.s3.amazonaws.com/2016/')
 _ZIPS = {'train':       'ISBI2016_ISIC_Part1_Training_Data.zip',
@@ -24,10 +26,23 @@ _TIMEOUT = 10, 60 # Seconds to wait for a connection, and for the next bytes
 
 # %% ../nbs/lib/download.ipynb #9d40c1fe
 def _download(url, path):
-    "Fetch a file whole; an `OSError` says why not."
+    "Fetch a file whole; an `OSError` says why not. A server that dawdles is left."
     from pooch import HTTPDownloader
     fetch = HTTPDownloader(progressbar=True, chunk_size=2**14, timeout=_TIMEOUT)
-    with atomic_write(path) as temporary: fetch(url, str(temporary), None)
+    failures: list[Exception] = []
+    def work():
+        try: fetch(url, file, None)
+        except Exception as error: failures.append(error)
+
+    with atomic_write(path) as temporary, open(temporary, 'wb') as file:
+        worker = Thread(target=work, daemon=True)
+        worker.start()
+        size = -1
+        while worker.is_alive() and size < file.tell():
+            size = file.tell()
+            worker.join(_TIMEOUT[1])
+        if worker.is_alive(): failures = [TimeoutError(f'nothing came for {_TIMEOUT[1]} s')]
+        for failure in failures: raise failure
 
 # %% ../nbs/lib/download.ipynb #60391ebb
 def _check_zip(path, folder, count):
@@ -44,8 +59,10 @@ def _check_zip(path, folder, count):
 # %% ../nbs/lib/download.ipynb #1c7fb2d9
 def _find_or_fetch(path, folder, count, places):
     "The files in a checked zip, and the address that it was fetched from, if it was."
+    places = [places] if isinstance(places, str) else places
+    urls = [f'{place.rstrip("/")}/{path.name}' for place in places]
     told = []
-    for url in [''] if path.exists() else [f'{place}{path.name}' for place in places]:
+    for url in [None] if path.exists() else urls:
         try:
             if url: _download(url, path)
             return _check_zip(path, folder, count), url
@@ -62,11 +79,13 @@ def _record(path, url):
     manifest = path.parent/'manifest.json'
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     now = {'bytes': path.stat().st_size, 'sha256': file_hash(str(path))}
-    then = entries.setdefault(path.name, {'url': url, 'date': time.strftime('%Y-%m-%d'), **now})
+    seen = {'url': url, 'date': time.strftime('%Y-%m-%d'), **now}
+    then = entries.setdefault(path.name, seen)
     if then != then | now:
         raise LesionsegError(f"{path} is not the file first seen on {then['date']}: delete it "
                              f"(or, if you trust it, its entry in {manifest.name}) and call again.")
-    with atomic_write(manifest) as temporary: temporary.write_text(json.dumps(entries, indent=2))
+    text = json.dumps(entries, indent=2)
+    with atomic_write(manifest) as temporary: temporary.write_text(text)
     return then['url']
 
 # %% ../nbs/lib/download.ipynb #938f7c9b
@@ -81,7 +100,7 @@ def _unpack(path, infos, target):
         unpacked.rename(target)
 
 # %% ../nbs/lib/download.ipynb #43f68e3b
-def download_isic2016(root: str|Path='data/isic2016', base_urls: tuple[str, ...]=_PLACES,
+def download_isic2016(root: str|Path='data/isic2016', base_urls: str|list|tuple=_PLACES,
                       counts: dict=_COUNTS) -> Path:
     "Fetch and unpack what is missing of the ISIC 2016 Part 1 data into four folders."
     root = Path(root)

@@ -196,7 +196,7 @@ def make_stage(work):
     (work/'zips').mkdir()
     stage = Stage(work, serve(work/'zips'))
     full = download.download_isic2016
-    download.download_isic2016 = partial(full, base_urls=[stage.url],
+    download.download_isic2016 = partial(full, base_urls=stage.url,
                                          counts=dict.fromkeys(download._ZIPS, 2))
     odd.draw_data(home/'data')
     (home/'photos').mkdir()

@@ -345,3 +345,19 @@ def test_the_surroundings(data, tmp_path, monkeypatch):
     assert 'pip install -U ipywidgets' in refusal(widgets._ipywidgets)
     program = "import sys; sys.modules['ipywidgets'] = None; from lesionseg.all import *; load_data"
     assert shell(sys.executable, '-c', program).returncode == 0
+
+
+def test_a_server_that_drips(tmp_path, monkeypatch):
+    "A byte now and then is no answer."
+    import socket, threading, time
+    from lesionseg import download
+    monkeypatch.setattr(download, '_TIMEOUT', (1, 1))
+    server = socket.create_server(('127.0.0.1', 0))
+    def drip():
+        with server, server.accept()[0] as visitor:
+            for _ in range(99):
+                visitor.sendall(b'H')
+                time.sleep(.1)
+    threading.Thread(target=drip, daemon=True).start()
+    address = f'http://127.0.0.1:{server.getsockname()[1]}/'
+    assert 'nothing came for 1 s' in refusal(download.download_isic2016, tmp_path, address)
