@@ -9,6 +9,7 @@ __all__ = ['VALIDATE_ON', 'LesionDataset', 'to_tensors', 'LesionData', 'load_dat
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 import numpy as np, torch
@@ -19,12 +20,20 @@ from .core import Images, LesionsegError, Masks
 from .files import find_files, load_pixels, parse_allow, split_ids
 
 # %% ../nbs/01_data.ipynb #09dea8e6
+def _transformed(transform, image, mask):
+    "Apply a transform of single images, of torchvision (v2) or as albumentations has them."
+    if isinstance(transform, torch.nn.Module):
+        from torchvision import tv_tensors # here, since importing it takes a while
+        return transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+    both = transform(image=image.permute(1, 2, 0).numpy(), mask=mask[0].numpy())
+    image, mask = (torch.from_numpy(both[name].copy()) for name in ('image', 'mask'))
+    return image.permute(2, 0, 1), mask[None]
+
 def _apply(transform, images, masks):
-    "Apply a transform of batches, or one of torchvision (v2) to each image and its mask."
-    if not isinstance(transform, torch.nn.Module): return transform(images, masks)
-    from torchvision import tv_tensors # here, since importing it takes a while
-    pairs = [transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
-             for image, mask in zip(images, masks)]
+    "Apply a transform at once if it takes batches, else to one image after the other."
+    named = {'mask', 'force_apply'} & signature(transform).parameters.keys()
+    if not isinstance(transform, torch.nn.Module) and not named: return transform(images, masks)
+    pairs = [_transformed(transform, *pair) for pair in zip(images, masks)]
     images, masks = map(torch.stack, zip(*pairs))
     return images, (masks > .5).float()
 
@@ -35,7 +44,7 @@ class LesionDataset(Dataset):
                  rows: np.ndarray|None=None):
         self.pixels = pixels # As of `load_pixels`
         self.ids = list(ids)
-        self.transform = transform # Of a batch, or of torchvision (v2), see transforms.ipynb
+        self.transform = transform # Of a batch, or of single images, see transforms.ipynb
         self.rows = np.arange(len(self.ids)) if rows is None else rows
 
     def __len__(self): return len(self.ids)
