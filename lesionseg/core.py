@@ -4,12 +4,16 @@
 
 # %% auto #0
 __all__ = ['Images', 'Masks', 'Logits', 'Probs', 'Scores', 'Pixels', 'LesionsegError', 'atomic_write', 'remove_leftovers',
-           'locked', 'to_base64', 'fill_template', 'available_cores', 'cache_folder', 'set_seed', 'keep_freed_memory']
+           'locked', 'call_within', 'to_base64', 'fill_template', 'available_cores', 'cache_folder', 'set_seed',
+           'keep_freed_memory']
 
 # %% ../nbs/lib/core.ipynb #19df16e4
 import base64, ctypes, hashlib, os, platform, random, re, shlex
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Thread
 
 import numpy as np, platformdirs, psutil, torch
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -53,6 +57,21 @@ def locked(folder: Path):
     except (OSError, NotImplementedError) as error:
         print(f"{folder} cannot be locked ({error}): start no second process that writes there.")
         return nullcontext()
+
+# %% ../nbs/lib/core.ipynb #a466b2a5
+def call_within(seconds: float, work: Callable, grown: Callable[[], int]=int):
+    "Call a function; raise `TimeoutError` when nothing has `grown` for some seconds."
+    ended, size = Future(), -1
+    def call():
+        try: ended.set_result(work())
+        except Exception as error: ended.set_exception(error)
+    thread = Thread(target=call, daemon=True)
+    thread.start()
+    while thread.is_alive() and size < grown():
+        size = grown()
+        thread.join(seconds)
+    if thread.is_alive(): raise TimeoutError(f'not enough came in {seconds} s')
+    return ended.result()
 
 # %% ../nbs/lib/core.ipynb #3f0b6c2e
 def _markdown(text):

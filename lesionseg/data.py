@@ -134,7 +134,7 @@ def _shared(first, second):
 def _warnings(data):
     "A note for each part that shares images with what is learned from."
     parts = [(data.train, data.test, 'test')]
-    if data.valid_ids: parts.append((*data.splits(), 'validation'))
+    if len(data.train) > 1: parts.append((*data.splits(), 'validation'))
     for first, second, name in parts:
         shared = _shared(first, second)
         told = ', '.join(shared[:9])

@@ -7,12 +7,12 @@ __all__ = ['download_isic2016']
 
 # %% ../nbs/lib/download.ipynb #9ec7464d
 import io, json, re, tempfile, time, zipfile
+from functools import partial
 from pathlib import Path
-from threading import Thread
 
 from PIL import Image
 
-from .core import LesionsegError, atomic_write
+from .core import LesionsegError, atomic_write, call_within
 
 # %% ../nbs/lib/download.ipynb #e8013dac
 _PLACES = ('https://isic-archive.s3.amazonaws.com/challenges/2016/',
@@ -29,20 +29,8 @@ def _download(url, path):
     "Fetch a file whole; an `OSError` says why not. A server that dawdles is left."
     from pooch import HTTPDownloader
     fetch = HTTPDownloader(progressbar=True, chunk_size=2**14, timeout=_TIMEOUT)
-    failures: list[Exception] = []
-    def work():
-        try: fetch(url, file, None)
-        except Exception as error: failures.append(error)
-
     with atomic_write(path) as temporary, open(temporary, 'wb') as file:
-        worker = Thread(target=work, daemon=True)
-        worker.start()
-        size = -1
-        while worker.is_alive() and size < file.tell():
-            size = file.tell()
-            worker.join(_TIMEOUT[1])
-        if worker.is_alive(): failures = [TimeoutError(f'nothing came for {_TIMEOUT[1]} s')]
-        for failure in failures: raise failure
+        call_within(_TIMEOUT[1], partial(fetch, url, file, None), file.tell)
 
 # %% ../nbs/lib/download.ipynb #60391ebb
 def _check_zip(path, folder, count):

@@ -7,18 +7,20 @@ __all__ = ['PACKAGED', 'ARCHITECTURE', 'load_encoder_weights', 'save_model', 'lo
 
 # %% ../nbs/lib/weights.ipynb #09a69c96
 import hashlib, importlib.resources, json, re, socket
+from functools import partial
 from pathlib import Path
 
 import safetensors.torch, torch
 from fastcore.basics import patch
 
-from .core import LesionsegError, atomic_write
+from .core import LesionsegError, atomic_write, call_within
 from .model import Encoder, LesionSegmenter
 
 PACKAGED = 'isic2016' # The trained model that comes with the package
 ARCHITECTURE = 'lesionseg MobileNetV2 nine-block decoder' # Written into every model file
 _HOME = Path(str(importlib.resources.files('lesionseg')))
-_TIMEOUT = 10 # Seconds without an answer after which a download is given up
+_TIMEOUT = 10 # Seconds without an answer after which a download is given up,
+_WHOLE = 600 # and those after which it is in any case
 
 # %% ../nbs/lib/weights.ipynb #0888a59b
 def _sha256(tensors):
@@ -54,7 +56,8 @@ def _imagenet():
     from torchvision.models import MobileNet_V2_Weights
     usual = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
-    try: return MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+    get = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict
+    try: return call_within(_WHOLE, partial(get, progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
         raise LesionsegError(f"The ImageNet weights could not be downloaded ({error}; one try, "
                              f"{_TIMEOUT} s): name a file of them (LESIONSEG_WEIGHTS, --weights), "
@@ -109,9 +112,10 @@ def from_pretrained(cls: LesionSegmenter,
     if not like_on_hub or Path(name).parent.is_dir(): return load_model(name)
     from huggingface_hub import hf_hub_download, model_info
     print(f'{name} is no path here: asking the hub for it, one try of {_TIMEOUT} s.')
-    try: model_info(name, timeout=_TIMEOUT, token=options.get('token'))
+    try: call_within(_TIMEOUT, partial(model_info, name, token=options.get('token')))
     except Exception: options['local_files_only'] = True # `hf_hub_download` would try five times
-    try: return load_model(hf_hub_download(name, 'model.safetensors', **options))
+    fetch = partial(hf_hub_download, name, 'model.safetensors', **options)
+    try: return load_model(call_within(_WHOLE, fetch))
     except OSError as error:
         raise LesionsegError(f"{name} is no path, and no model that the hub gives out now: give "
                              f"a run folder, a .safetensors file, or '{PACKAGED}'.") from error

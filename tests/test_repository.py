@@ -80,6 +80,15 @@ def test_lines_and_cells_fit_the_window(path):
     assert wide == [] and long == []
 
 
+@pytest.mark.parametrize('path', sorted((ROOT/'nbs').glob('0*.ipynb')), ids=str)
+def test_what_a_chapter_prints_fits(path):
+    "An output of 900 pixels shows 115 columns; of longer lines JupyterLab breaks the words."
+    printed = [line for cell in json.loads(path.read_text())['cells']
+               for output in cell.get('outputs', []) if 'text' in output
+               for line in ''.join(output['text']).splitlines()]
+    assert [line for line in printed if len(line) > 110] == []
+
+
 def test_each_lesson_sets_up_colab_in_its_own_folder():
     "The same cell, but for the folder, in the first page, the chapters and the studies."
     ini = ConfigParser(delimiters=['='])
