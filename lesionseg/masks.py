@@ -157,14 +157,6 @@ def draw_outline(pixels: Pixels, mask: np.ndarray, side: int) -> bytes:
     drawn = np.where((mask > inner)[..., None], np.array([0, 255, 255], np.uint8), pixels)
     return encode(drawn, 'JPEG', quality=90)
 
-def _extra(kind, photo, images, probs, mask):
-    "Encode a file that goes with a mask."
-    if kind == 'overlay': return draw_outline(photo, mask, max(mask.shape))
-    if kind == 'thumbnail':
-        return draw_outline((images[0].permute(1, 2, 0)*255).byte().numpy(), mask, 192)
-    values = (_enlarge(probs, mask.shape)[0, 0]*65535).round()
-    return encode(values.numpy().astype(np.uint16), 'PNG')
-
 # %% ../nbs/lib/masks.ipynb #4996b166
 def content_hash(what: bytes|Path) -> str:
     "Hash a content, or that of a file, in 16 letters."
@@ -216,8 +208,13 @@ def _segment(path, files, row, how):
     mask, sha256, said = save_mask(mask, files['segmentation'], known, not how.redo)
 
     for kind, file in [*files.items()][1:]:
-        if kind in how.extras or file.is_file():
-            _write(_extra(kind, photo, images, probs, mask), file, 'id' in row)
+        if kind not in how.extras and not file.is_file(): continue
+        if kind == 'overlay': content = draw_outline(photo, mask, max(shape))
+        elif kind == 'probability':
+            values = (_enlarge(probs, shape)[0, 0]*65535).round()
+            content = encode(values.numpy().astype(np.uint16), 'PNG')
+        else: content = draw_outline((images[0].permute(1, 2, 0)*255).byte().numpy(), mask, 192)
+        _write(content, file, 'id' in row)
     measured = _measure(mask, probs[0, 0], how.threshold)
     confirmed = row['confirmed'] and said != 'Masks made anew'
     return measured | {'sha256': sha256, 'confirmed': confirmed, 'said': said,
