@@ -52,7 +52,6 @@ def remove_leftovers(folder: str|Path):
         found = re.search(r'\.(\d+)\.tmp', path.name)
         if found and not psutil.pid_exists(int(found[1])): path.unlink(missing_ok=True)
 
-# %% ../nbs/lib/core.ipynb #a466b2a2
 def locked(folder: Path):
     "Lock a folder, for a `with`. Raises `LesionsegError` if another process has."
     from filelock import FileLock, Timeout
@@ -112,15 +111,6 @@ def cache_folder() -> Path:
     folder = os.environ.get('LESIONSEG_CACHE') or platformdirs.user_cache_dir('lesionseg')
     return Path(folder).expanduser()
 
-# %% ../nbs/lib/core.ipynb #655da446
-Images = torch.Tensor # float, number × 3 × height × width, in [0, 1]
-Masks = torch.Tensor  # float, number × 1 × height × width, in {0, 1}: ground truth
-Logits = torch.Tensor # float, number × 1 × height × width, any real number
-Probs = torch.Tensor  # float, number × 1 × height × width, in [0, 1]: sigmoid of logits
-Scores = torch.Tensor # float, one number for each image
-Pixels = np.ndarray   # uint8, height × width × 3, red, green, blue in 0..255
-
-# %% ../nbs/lib/core.ipynb #5f991b6b
 def set_seed(seed: int):
     "Seed Python's, NumPy's and torch's generators with a number from 0 to 2³²-1."
     for seed_generator in random.seed, np.random.seed, torch.manual_seed: seed_generator(seed)
@@ -130,3 +120,11 @@ def keep_freed_memory():
     if platform.libc_ver()[0] != 'glibc': return
     ctypes.CDLL(None).mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD
     ctypes.CDLL(None).mallopt(-4, 0) # M_MMAP_MAX
+
+# %% ../nbs/lib/core.ipynb #655da446
+Images = torch.Tensor # float, number × 3 × height × width, in [0, 1]
+Masks = torch.Tensor  # float, number × 1 × height × width, in {0, 1}: ground truth
+Logits = torch.Tensor # float, number × 1 × height × width, any real number
+Probs = torch.Tensor  # float, number × 1 × height × width, in [0, 1]: sigmoid of logits
+Scores = torch.Tensor # float, one number for each image
+Pixels = np.ndarray   # uint8, height × width × 3, red, green, blue in 0..255

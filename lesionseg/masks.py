@@ -88,7 +88,6 @@ def find_images(
     images = [file for file, kind in kinds.items() if not kind]
     return images, ', '.join(f'{number} × {kind}' for kind, number in left_out.items())
 
-# %% ../nbs/lib/masks.ipynb #e3b2c23f
 def _give_ids(files, owners):
     "Give each file an id: its stem, with a number where that is another path's (`owners`, by id)."
     owners = {id.casefold(): path for id, path in owners.items()}
@@ -144,7 +143,6 @@ def _cut(probs, shape, threshold, largest_component):
         mask[:, :, band] = keep_largest_component(part) if largest_component else part
     return mask[0, 0].numpy()
 
-# %% ../nbs/lib/masks.ipynb #51fa1e53
 _FILES = {'segmentation': '{}_segmentation.png', 'overlay': '{}_overlay.jpg',
           'probability': '{}_probability.png', 'thumbnail': '.thumbnails/{}.jpg'} # for review.html
 
@@ -274,7 +272,7 @@ def _how(model, threshold, tta, largest_component):
     return SimpleNamespace(network=network, size=model.size, made_with=made_with,
                            threshold=threshold, largest_component=largest_component)
 
-# %% ../nbs/lib/masks.ipynb #c0a11ed2
+# %% ../nbs/lib/masks.ipynb #4e71e802
 def corrected_ids(
     folder: str|Path, # Of masks, as `segment_folder` wrote them
     unconfirmed: bool=False, # Take the model's own too, which nobody has looked at?
@@ -289,7 +287,6 @@ def corrected_ids(
         if (unconfirmed or row['confirmed']) if is_ours else is_sound(file): ids.add(id)
     return ids
 
-# %% ../nbs/lib/masks.ipynb #4e71e802
 def _write_review(out):
     "Write review.html about the masks in a folder, the most doubtful first."
     rows = pd.DataFrame(read_predictions(out/'predictions.csv').values())

@@ -159,7 +159,6 @@ def _best_epoch(cfg, history):
     losses = np.array([row['valid_loss'] for row in history])
     return len(history) if np.isnan(losses).all() else 1 + int(np.nanargmin(losses))
 
-# %% ../nbs/lib/runs.ipynb #9e7c2cee
 class _TrainingRun(Run):
     "A run while it trains: `fit` asks it where it is, and gives it each epoch to keep."
     def file(self, epoch): return self.path/'checkpoint'/f'epoch_{epoch:06d}.pt'

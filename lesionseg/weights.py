@@ -17,7 +17,6 @@ from .model import Encoder, LesionSegmenter
 
 PACKAGED = 'isic2016' # The trained model that comes with the package
 ARCHITECTURE = 'lesionseg MobileNetV2 nine-block decoder' # Written into every model file
-_HOME = Path(str(importlib.resources.files('lesionseg')))
 _TIMEOUT = 10 # Seconds without an answer after which a download is given up
 
 # %% ../nbs/lib/weights.ipynb #0888a59b
@@ -30,8 +29,8 @@ def _sha256(tensors):
 
 def _read(path):
     "The tensors in a file and the words about them, if they can be trusted."
-    path = _HOME/'weights'/f'{PACKAGED}.safetensors' if str(path) == PACKAGED else Path(path)
-    words = {}
+    packaged = importlib.resources.files('lesionseg')/'weights'/f'{PACKAGED}.safetensors'
+    path, words = Path(str(packaged if str(path) == PACKAGED else path)), {}
     with reading(path, 'give a .safetensors file; what might run a program is not opened'):
         if path.suffix == '.safetensors':
             with safetensors.safe_open(path, 'pt') as file:
