@@ -182,7 +182,7 @@ def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     rows = [row for file in tables for row in _read_table(file) if row.get('lesion_id')]
     lesions = {row.get('image_id', row.get('isic_id')): row['lesion_id'] for row in rows}
     masks = find_masks(files, os.path.commonpath([file.parent for file in files]))
-    pairs, how = _split(_pair_up(kinds, masks, root), kinds, lesions)
+    pairs, how = _split(_pair_up(kinds, masks, Path(root)), kinds, lesions)
     parts = {'train': [], 'valid': [], 'test': []}
     for pair in sorted(pairs): parts[pairs[pair] or 'train'].append(pair)
     counts = ', '.join(f'{len(part)} {name}' for name, part in parts.items())
@@ -204,11 +204,11 @@ def pair_folders(photos: str|Path, masks: str|Path) -> tuple[list[Pair], str]:
         if roots[0] == roots[1]: return mask_id(_stem(file)) != _stem(file)
         return max(set(roots) & {*file.parents}, key=lambda root: root.parts) == roots[1]
 
-    masks = set(filter(is_of_mask, files))
-    pairs = sorted(_pair_up(kinds, masks))
-    alone = masks.difference(*((pair.mask, *pair.more_masks) for pair in pairs))
+    drawn = set(filter(is_of_mask, files))
+    pairs = sorted(_pair_up(kinds, drawn))
+    alone = drawn.difference(*((pair.mask, *pair.more_masks) for pair in pairs))
     return pairs, (f"{len(pairs)} photographs with a mask; without: "
-                   f"{len(files) - len(masks) - len(pairs)}; masks without a photograph: "
+                   f"{len(files) - len(drawn) - len(pairs)}; masks without a photograph: "
                    f"{len(alone)}; other files: {len(kinds) - len(files)}")
 
 # %% ../nbs/lib/files.ipynb #d548ffc9
