@@ -21,7 +21,7 @@ from scipy.ndimage import binary_fill_holes
 from tqdm.auto import tqdm
 
 from .core import (
-    LesionsegError, Pixels, atomic_write, available_cores, cache_folder, remove_leftovers)
+    LesionsegError, Pixels, atomic_write, available_cores, cache_folder, reading, remove_leftovers)
 
 # %% ../nbs/lib/files.ipynb #5985bc5d
 _IMAGE_SUFFIXES = set(
@@ -95,8 +95,9 @@ def _pair(id, images, masks, kinds):
     return [Pair(id, image, masks[0], tuple(masks[1:])) for image in images]
 
 # %% ../nbs/lib/files.ipynb #5d9111e5
-def _by_id(files, masks, root=None):
-    "Images and masks by id, and by the part that their folders below `root` name."
+def _pair_up(kinds, masks, root=None):
+    "All pairs, each with the part that folders below `root` name; without one, some are alone."
+    files = [file for file, kind in kinds.items() if not kind]
     ids = {_stem(file) for file in files if file not in masks}
     found = defaultdict(lambda: ([], []))
     for file in files:
@@ -105,7 +106,8 @@ def _by_id(files, masks, root=None):
         id = next((name for name in names if name in ids), once)
         part = root and _part(file.relative_to(root).parent.as_posix())
         found[part, id][file in masks].append(file)
-    return found
+    return {pair: part for (part, id), both in found.items() if root or all(both)
+            for pair in _pair(id, *both, kinds)}
 
 def find_masks(files: Collection[Path], home: str|Path) -> set[Path]:
     "Tell which images are masks: by folders below `home`, or as they lie beside their image."
@@ -116,13 +118,6 @@ def find_masks(files: Collection[Path], home: str|Path) -> set[Path]:
     def lies_in_folder(file):
         return _MASK_FOLDER.search(f'{file.relative_to(home).parent.as_posix()}/')
     return {file for file in files if lies_beside(file) or lies_in_folder(file)}
-
-def _pair_up(root, kinds):
-    "All pairs, each with the part that its folders name, or None."
-    files = [file for file, kind in kinds.items() if not kind]
-    masks = find_masks(files, os.path.commonpath([file.parent for file in files]))
-    return {pair: part for (part, id), both in _by_id(files, masks, root).items()
-            for pair in _pair(id, *both, kinds)}
 
 # %% ../nbs/lib/files.ipynb #112b14fc
 def split_ids(ids: Sequence[str], fraction: float=.2, seed: int|str=0,
@@ -180,13 +175,14 @@ def find_files(root: str|Path) -> tuple[dict[str, list[Pair]], str, dict]:
     kinds = dict(walk(Path(root)))
     left_out = Counter(filter(None, kinds.values())).items()
     left_out = ', '.join(f'{number} {kind}' for kind, number in left_out) or 'nothing'
-    if all(kinds.values()):
-        raise LesionsegError(f"{root} holds no image; left out: {left_out}.")
+    files = [file for file, kind in kinds.items() if not kind]
+    if not files: raise LesionsegError(f"{root} holds no image; left out: {left_out}.")
 
     tables = [file for file in kinds if re.search(r'metadata(\.csv|\.tab|\.tsv)?$', file.name)]
     rows = [row for file in tables for row in _read_table(file) if row.get('lesion_id')]
     lesions = {row.get('image_id', row.get('isic_id')): row['lesion_id'] for row in rows}
-    pairs, how = _split(_pair_up(root, kinds), kinds, lesions)
+    masks = find_masks(files, os.path.commonpath([file.parent for file in files]))
+    pairs, how = _split(_pair_up(kinds, masks, Path(root)), kinds, lesions)
     parts = {'train': [], 'valid': [], 'test': []}
     for pair in sorted(pairs): parts[pairs[pair] or 'train'].append(pair)
     counts = ', '.join(f'{len(part)} {name}' for name, part in parts.items())
@@ -208,22 +204,19 @@ def pair_folders(photos: str|Path, masks: str|Path) -> tuple[list[Pair], str]:
         if roots[0] == roots[1]: return mask_id(_stem(file)) != _stem(file)
         return max(set(roots) & {*file.parents}, key=lambda root: root.parts) == roots[1]
 
-    found = _by_id(files, set(filter(is_of_mask, files)))
-    pairs = [pair for (_, id), both in found.items() if all(both)
-             for pair in _pair(id, *both, kinds)]
-    alone = [sum(not both[1 - i] for both in found.values()) for i in (0, 1)]
-    others = len(kinds) - len(files)
-    return sorted(pairs), (f"{len(pairs)} photographs with a mask; without: {alone[0]}; masks "
-                           f"without a photograph: {alone[1]}; other files: {others}")
+    drawn = set(filter(is_of_mask, files))
+    pairs = sorted(_pair_up(kinds, drawn))
+    alone = drawn.difference(*((pair.mask, *pair.more_masks) for pair in pairs))
+    return pairs, (f"{len(pairs)} photographs with a mask; without: "
+                   f"{len(files) - len(drawn) - len(pairs)}; masks without a photograph: "
+                   f"{len(alone)}; other files: {len(kinds) - len(files)}")
 
 # %% ../nbs/lib/files.ipynb #d548ffc9
 def _open(path, draft=None):
     "Decode an image; its `info` says how large it is stored and how viewers turn it."
-    remedy = 'fetch or save it again'
-    try:
-        if Path(path).suffix.lower() in ('.heic', '.heif'): # as telephones write them
-            remedy = "pip install 'lesionseg[heic]', or save it as JPEG"
-            __import__('pillow_heif').register_heif_opener()
+    heif = str(path).lower().endswith(('.heic', '.heif')) # as telephones write them
+    with reading(path, "pip install 'lesionseg[heic]'" if heif else 'fetch or save it again'):
+        if heif: __import__('pillow_heif').register_heif_opener()
         with Image.open(path) as image:
             stored, deep = image.size, ';16' in str(image.tile) and image.mode[0] != 'I'
             if draft: image.draft('RGB', (draft, draft))
@@ -232,8 +225,6 @@ def _open(path, draft=None):
                 raise ValueError('of 16 bits a color the upper ones are not used')
             image.info |= {'stored': stored, 'turn': image.getexif().get(0x0112, 1)}
             return image
-    except Exception as error: # whatever a decoder ends in
-        raise LesionsegError(f"{path} cannot be read ({error}): {remedy}.") from None
 
 def _turned(image, turn):
     "The image as viewers show it if its EXIF orientation is `turn`."

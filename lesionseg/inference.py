@@ -198,7 +198,6 @@ def prepare_image(
     pixels = torch.tensor(np.array(small)).permute(2, 0, 1)[None].float()/255
     return pixels, (image.height, image.width)
 
-# %% ../nbs/lib/inference.ipynb #5d6b314d
 @cache
 def _packaged(): return compile_for_cpu(LesionSegmenter.from_pretrained())
 
@@ -225,7 +224,6 @@ def keep_largest_component(masks: Masks) -> Masks: # Of the same number type
         kept[i, 0] = torch.from_numpy(ndimage.binary_fill_holes(largest))
     return kept
 
-# %% ../nbs/lib/inference.ipynb #90e355bb
 def clean_probs(probs: Probs, threshold: float=.5) -> Probs:
     "Clean the mask above the threshold: what is taken away becomes 0, and what is filled 1."
     above = probs > threshold

@@ -88,7 +88,6 @@ def find_images(
     images = [file for file, kind in kinds.items() if not kind]
     return images, ', '.join(f'{number} × {kind}' for kind, number in left_out.items())
 
-# %% ../nbs/lib/masks.ipynb #e3b2c23f
 def _give_ids(files, owners):
     "Give each file an id: its stem, with a number where that is another path's (`owners`, by id)."
     owners = {id.casefold(): path for id, path in owners.items()}
@@ -144,7 +143,6 @@ def _cut(probs, shape, threshold, largest_component):
         mask[:, :, band] = keep_largest_component(part) if largest_component else part
     return mask[0, 0].numpy()
 
-# %% ../nbs/lib/masks.ipynb #51fa1e53
 _FILES = {'segmentation': '{}_segmentation.png', 'overlay': '{}_overlay.jpg',
           'probability': '{}_probability.png', 'thumbnail': '.thumbnails/{}.jpg'} # for review.html
 
@@ -156,14 +154,6 @@ def draw_outline(pixels: Pixels, mask: np.ndarray, side: int) -> bytes:
     inner = ndimage.minimum_filter(mask, 2*width + 1, mode='constant')
     drawn = np.where((mask > inner)[..., None], np.array([0, 255, 255], np.uint8), pixels)
     return encode(drawn, 'JPEG', quality=90)
-
-def _extra(kind, photo, images, probs, mask):
-    "Encode a file that goes with a mask."
-    if kind == 'overlay': return draw_outline(photo, mask, max(mask.shape))
-    if kind == 'thumbnail':
-        return draw_outline((images[0].permute(1, 2, 0)*255).byte().numpy(), mask, 192)
-    values = (_enlarge(probs, mask.shape)[0, 0]*65535).round()
-    return encode(values.numpy().astype(np.uint16), 'PNG')
 
 # %% ../nbs/lib/masks.ipynb #4996b166
 def content_hash(what: bytes|Path) -> str:
@@ -216,8 +206,13 @@ def _segment(path, files, row, how):
     mask, sha256, said = save_mask(mask, files['segmentation'], known, not how.redo)
 
     for kind, file in [*files.items()][1:]:
-        if kind in how.extras or file.is_file():
-            _write(_extra(kind, photo, images, probs, mask), file, 'id' in row)
+        if kind not in how.extras and not file.is_file(): continue
+        if kind == 'overlay': content = draw_outline(photo, mask, max(shape))
+        elif kind == 'probability':
+            values = (_enlarge(probs, shape)[0, 0]*65535).round()
+            content = encode(values.numpy().astype(np.uint16), 'PNG')
+        else: content = draw_outline((images[0].permute(1, 2, 0)*255).byte().numpy(), mask, 192)
+        _write(content, file, 'id' in row)
     measured = _measure(mask, probs[0, 0], how.threshold)
     confirmed = row['confirmed'] and said != 'Masks made anew'
     return measured | {'sha256': sha256, 'confirmed': confirmed, 'said': said,
@@ -277,7 +272,7 @@ def _how(model, threshold, tta, largest_component):
     return SimpleNamespace(network=network, size=model.size, made_with=made_with,
                            threshold=threshold, largest_component=largest_component)
 
-# %% ../nbs/lib/masks.ipynb #c0a11ed2
+# %% ../nbs/lib/masks.ipynb #4e71e802
 def corrected_ids(
     folder: str|Path, # Of masks, as `segment_folder` wrote them
     unconfirmed: bool=False, # Take the model's own too, which nobody has looked at?
@@ -292,7 +287,6 @@ def corrected_ids(
         if (unconfirmed or row['confirmed']) if is_ours else is_sound(file): ids.add(id)
     return ids
 
-# %% ../nbs/lib/masks.ipynb #4e71e802
 def _write_review(out):
     "Write review.html about the masks in a folder, the most doubtful first."
     rows = pd.DataFrame(read_predictions(out/'predictions.csv').values())

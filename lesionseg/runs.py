@@ -8,7 +8,7 @@ __all__ = ['Run', 'find_runs', 'channels_last_for_training', 'check_seed', 'trai
 # %% ../nbs/lib/runs.ipynb #9f5f4e5a
 import hashlib, io, json, platform, re
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .core import (
-    LesionsegError, atomic_write, keep_freed_memory, locked, remove_leftovers, set_seed)
+    LesionsegError, atomic_write, keep_freed_memory, locked, reading, remove_leftovers, set_seed)
 from .data import LesionData
 from .inference import fuse_conv_bn, predict, score_dataset
 from .metrics import METRICS
@@ -26,14 +26,7 @@ from .training import METRIC_NAMES, TrainConfig, fit, make_accelerator, make_loa
 from .weights import LesionSegmenter, load_encoder_weights, load_model, save_model
 
 # %% ../nbs/lib/runs.ipynb #3fabd33d
-@contextmanager
-def _reading(path):
-    "Turn whatever goes wrong while a file of a run is read into one sentence that names it."
-    try: yield
-    except Exception as error:
-        reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'
-        raise LesionsegError(f"{path} cannot be used ({reason.splitlines()[0].rstrip('.')}): copy "
-                             "the whole folder of the run, or start it again.") from None
+_reading = partial(reading, remedy='copy the whole folder of the run, or start it again')
 
 def _read_table(path, index, columns):
     "Read a table of numbers; ids stay text, and epochs are counted."
@@ -166,7 +159,6 @@ def _best_epoch(cfg, history):
     losses = np.array([row['valid_loss'] for row in history])
     return len(history) if np.isnan(losses).all() else 1 + int(np.nanargmin(losses))
 
-# %% ../nbs/lib/runs.ipynb #9e7c2cee
 class _TrainingRun(Run):
     "A run while it trains: `fit` asks it where it is, and gives it each epoch to keep."
     def file(self, epoch): return self.path/'checkpoint'/f'epoch_{epoch:06d}.pt'

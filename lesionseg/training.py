@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from .core import LesionsegError, Logits, Masks, set_seed
-from .data import LesionDataset, VALIDATE_ON
+from .data import LesionDataset
 from .metrics import iou, soft_iou
 from .model import FREEZING, LesionSegmenter
 from .transforms import augment
@@ -26,8 +26,8 @@ from .transforms import augment
 # %% ../nbs/04_training.ipynb #25711a6b
 LOSSES = 'bce', 'bce+jaccard' # What is minimized, see `segmentation_loss`
 SCHEDULES = 'constant', 'one-cycle' # How learning rates change in a run, see `lr_lambda`
-_CHOICES = {'frozen': FREEZING, 'loss': LOSSES, 'schedule': SCHEDULES, 'validate_on': VALIDATE_ON,
-            'keep': ('last', 'best')}
+_CHOICES = {'frozen': FREEZING, 'loss': LOSSES, 'schedule': SCHEDULES, 'keep': ('last', 'best'),
+            'validate_on': ('holdout', 'test')}
 _LEAST = {'batch_size': 2, 'epochs': 1, 'valid_every': 1, 'dropout': 0, 'weight_decay': 0}
 _BELOW = {'dropout': 1, 'valid_fraction': 1} # The others: above 0, and finite
 

@@ -13,12 +13,11 @@ from pathlib import Path
 import safetensors.torch, torch
 from fastcore.basics import patch
 
-from .core import LesionsegError, atomic_write, call_within
+from .core import LesionsegError, atomic_write, call_within, reading
 from .model import Encoder, LesionSegmenter
 
 PACKAGED = 'isic2016' # The trained model that comes with the package
 ARCHITECTURE = 'lesionseg MobileNetV2 nine-block decoder' # Written into every model file
-_HOME = Path(str(importlib.resources.files('lesionseg')))
 _TIMEOUT = 10 # Seconds without an answer after which a download is given up,
 _WHOLE = 600 # and those after which it is in any case
 
@@ -32,9 +31,9 @@ def _sha256(tensors):
 
 def _read(path):
     "The tensors in a file and the words about them, if they can be trusted."
-    path = _HOME/'weights'/f'{PACKAGED}.safetensors' if str(path) == PACKAGED else Path(path)
-    words = {}
-    try:
+    packaged = importlib.resources.files('lesionseg')/'weights'/f'{PACKAGED}.safetensors'
+    path, words = Path(str(packaged if str(path) == PACKAGED else path)), {}
+    with reading(path, 'give a .safetensors file; what might run a program is not opened'):
         if path.suffix == '.safetensors':
             with safetensors.safe_open(path, 'pt') as file:
                 words = file.metadata() or {}
@@ -43,9 +42,6 @@ def _read(path):
         for key in 'state_dict', 'model': tensors = tensors.get(key, tensors)
         finite = all(tensor.isfinite().all() for tensor in tensors.values())
         intact = words.get('sha256') in (None, _sha256(tensors))
-    except Exception as error: # whatever a reader ends in
-        raise LesionsegError(f"{path} is no file of weights ({type(error).__name__}; what might "
-                             "run a program is not opened): give a .safetensors file.") from None
     if not finite: raise LesionsegError(f"{path} holds weights that are no numbers: train again.")
     if not intact: raise LesionsegError(f"{path}: its checksum is another, fetch it again.")
     return tensors, words

@@ -24,10 +24,10 @@ BAD = { # what is done to the data set, and what the sentence must contain
     'different size': (saved(Image.new('RGB', (90, 72)), IMAGE), 'same size'),
     'truncated JPEG': (
         lambda root: (root/IMAGE).write_bytes((root/IMAGE).read_bytes()[:-300]),
-        'ISIC_0000003.jpg cannot be read'),
+        'ISIC_0000003.jpg cannot be used'),
     'text called .jpg': (
-        lambda root: (root/IMAGE).write_text('hello'), 'ISIC_0000003.jpg cannot be read'),
-    '0 bytes': (lambda root: (root/IMAGE).write_bytes(b''), 'ISIC_0000003.jpg cannot be read'),
+        lambda root: (root/IMAGE).write_text('hello'), 'ISIC_0000003.jpg cannot be used'),
+    '0 bytes': (lambda root: (root/IMAGE).write_bytes(b''), 'ISIC_0000003.jpg cannot be used'),
     'grey mask': (saved(Image.linear_gradient('L').resize((96, 72)), MASK), 'grey values'),
     'mask all background': (saved(Image.new('L', (96, 72)), MASK), 'all background'),
     'bomb': (saved(Image.new('1', (30_000, 30_000), 1), MASK), 'exceeds limit'),
@@ -76,7 +76,7 @@ def test_bad_models(data, tmp_path, monkeypatch):
     torch.save(resnet18().state_dict(), tmp_path/'resnet.pth')
 
     cases = {'prank.pth': 'might run a program', 'resnet.safetensors': 'another architecture',
-             'none.safetensors': 'is no file'}
+             'none.safetensors': 'No such file'}
     for file, expected in cases.items():
         with pytest.raises(SystemExit, match=f'{file}.*{expected}'):
             cli.evaluate.__wrapped__(str(tmp_path/file), data=str(data))
