@@ -59,7 +59,10 @@ def _command(function):
                 given = signature(function).bind(*args, **kwargs)
                 given.apply_defaults()
                 _check_arguments(function.__name__, **given.arguments)
-                _remove_leftovers(given.arguments.get('out'))
+                from . import core
+                out = given.arguments.get('out')
+                for folder in [Path(out), Path(out).parent] if out else []:
+                    core.remove_leftovers(folder) # of commands that were killed
                 function(*args, **kwargs)
                 sys.stdout.flush()
         except KeyboardInterrupt: sys.exit(130)
@@ -91,11 +94,6 @@ def _given(data):
 def _is_run(folder):
     config, history = Path(folder)/'config.json', Path(folder)/'history.csv'
     return config.is_file() and (history.is_file() or b'"train_config"' in config.read_bytes())
-
-def _remove_leftovers(out):
-    "Remove what killed commands left beside an output, or in it."
-    from . import core
-    for folder in [Path(out), Path(out).parent] if out else []: core.remove_leftovers(folder)
 
 def _check_out(out, endings, sources):
     path = Path(out).resolve()
@@ -142,10 +140,6 @@ def _weights(weights, data):
     chosen = weights or _path(os.environ.get('LESIONSEG_WEIGHTS', '')) or usual
     return None if chosen == 'none' else chosen
 
-def _tell_weights(weights, data):
-    if _weights(weights, data) == _PACKAGED:
-        print("Weights: an encoder that has learned from photographs of lesions.")
-
 # %% ../nbs/lib/cli.ipynb #a7b1469c
 @_command
 def download(
@@ -173,49 +167,30 @@ def _config(mode, data, /, **changes):
     return replace(MODES[mode], **usual | given)
 
 # %% ../nbs/lib/cli.ipynb #614ff0b0
-def _home(data):
-    "Name the folder of all runs on a data set; a size other than 128 is part of it."
-    return Path('runs')/(data.name if data.size == 128 else f'{data.name}-{data.size}')
-
-def _run_name(mode, cfg, data, weights, seed, start=None):
-    "Name a run's folder: mode, what differs from the default, seed."
+def _run_path(mode, cfg, data, weights, seed, start=None):
+    "Name a run's folder: data, size, mode, what differs from the default, seed."
+    home = data.name if data.size == 128 else f'{data.name}-{data.size}'
     usual = {**vars(_config(mode, data)), 'weights': _weights(None, data), 'start': None}
     own = {**vars(cfg), 'weights': _weights(weights, data), 'start': start}
     words = [f'{name}={Path(str(value)).name}' for name, value in own.items()
              if value != usual[name]]
-    return '-'.join([mode, *words, f'seed{seed}'])
-
+    return Path('runs', home, '-'.join([mode, *words, f'seed{seed}']))
 
 # %% ../nbs/lib/cli.ipynb #bb62efb8
 def _train(cfg, data, path, weights, seed, start=None, folds=None):
     "Train a run, or one for each fold of the training images; stop where one was stopped."
     from . import teach
     options = {'weights': _weights(weights, data), 'seed': seed, 'start': start}
+    if options['weights'] == _PACKAGED and not start:
+        print(f"{cfg.name}, seed {seed}: its encoder has learned from photographs of lesions.")
     if folds: return teach.train_folds(cfg, data, path, range(folds), folds, **options)
     return [teach.train_to_end(cfg, data, path, **options)]
 
-def _tell(runs, path, start=None, test=()):
-    "Say how good runs are, and whether one is better than the model that it began with."
-    import pandas as pd
-    from . import comparison, teach
-    scores = pd.concat([run.scores for run in runs])
-    found = scores if len(scores) else runs[0].history.filter(like='valid_').tail(1)
-    print(found.mean().round(4).to_string())
-    if len(scores):
-        low, high = comparison.bootstrap_interval(scores.iou)
-        print(f"{len(scores)} images, each by a run that had not seen it: mean IoU "
-              f"{scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).")
-    if start and len(test):
-        before = teach.score_start(start, test)
-        print(textwrap.fill(teach.tell_difference(before, scores), 80))
-    print(f"The run is in {path}.")
-
-# %% ../nbs/lib/cli.ipynb #bb62efb9
 def _teach(given):
     "Teach a model with corrected masks; say whether it is better, and where it is."
-    from . import load_data, teach
+    from . import LesionSegmenter, load_data, teach
     start, masks = given.start or _PACKAGED, given.masks or given.images
-    size = given.size or _load_model(start).size
+    size = given.size or LesionSegmenter.from_pretrained(start).size
     data = teach.load_corrections(given.images, masks, size, given.unconfirmed, given.allow)
     print(*data.notes, sep='\n')
     if given.unconfirmed: print("Nobody has looked at some of them: such scores mean little.")
@@ -230,10 +205,13 @@ def _teach(given):
     print(f"{'The taught model' if kept else f'A copy of {start}, kept,'} is in {path}: "
           f"lesionseg_predict --model {path}")
 
+# %% ../nbs/lib/cli.ipynb #bb62efb9
 def _run(given):
-    "Train as a command was told, on a data set or in folds."
+    "Train on a data set; say how good that is, and whether better than what it began with."
+    import pandas as pd
+    from . import LesionSegmenter, comparison, teach
     start = given.start
-    size = given.size or (_load_model(start).size if start else 128)
+    size = given.size or (LesionSegmenter.from_pretrained(start).size if start else 128)
     dataset = _data(given.data, size, given.allow, given.more)
 
     mode = given.mode or 'finetuning'
@@ -241,22 +219,30 @@ def _run(given):
         given.keep = 'best'
         given.validate_on = given.validate_on or 'holdout'
     cfg = _config(mode, dataset, **vars(given))
-    name = _run_name(mode, cfg, dataset, given.weights, given.seed, start)
-    path = Path(given.out or _home(dataset)/name)
-    if not start: _tell_weights(given.weights, dataset)
+    path = given.out or _run_path(mode, cfg, dataset, given.weights, given.seed, start)
     runs = _train(cfg, dataset, path, given.weights, given.seed, start, given.folds)
-    _tell(runs, path, start, dataset.test if not given.folds else ())
+
+    scores = pd.concat([run.scores for run in runs])
+    found = scores if len(scores) else runs[0].history.filter(like='valid_').tail(1)
+    print(found.mean().round(4).to_string())
+    if len(scores):
+        low, high = comparison.bootstrap_interval(scores.iou)
+        print(f"{len(scores)} images, each by a run that had not seen it: mean IoU "
+              f"{scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).")
+    if start and len(scores) and not given.folds:
+        before = teach.score_start(start, dataset.test)
+        print(textwrap.fill(teach.tell_difference(before, scores), 80))
+    print(f"The run is in {path}.")
 
 # %% ../nbs/lib/cli.ipynb #bb62efbb
 @_command
 def train(
     mode: str=None, # feature_extraction, finetuning (default), tuned, fast, taught (with --images)
-    epochs: int=None,
     batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     encoder_lr: float=None, # Learning rate of the encoder; default the mode's, as published 0.0001
     decoder_lr: float=None, # Learning rate of the decoder; default the mode's, as published 0.01
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation
-    data: _path=None, size: int=None, allow: str='', weights: _path=None,
+    data: _path=None, size: int=None, allow: str='', weights: _path=None, epochs: int=None,
     out: _path=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
     normalize: bool=False, validate_on: str=None, valid_fraction: float=None,
     augment: bool=False, # Flip, turn, zoom and recolor the training images?
@@ -274,11 +260,6 @@ def train(
     _teach(given) if images else _run(given)
 
 # %% ../nbs/lib/cli.ipynb #a5b04d24
-def _load_model(path):
-    "Load the model of a run, of a file, or the packaged one."
-    from . import LesionSegmenter
-    return LesionSegmenter.from_pretrained(path)
-
 def _load_test(root, size, allow):
     "Load the test images of a data set, and what is unusual about them."
     from . import data, files
@@ -345,12 +326,12 @@ def evaluate(
     masks: _path=None, # Instead of a model: a folder of masks made elsewhere, ID_segmentation.png
 ):
     "Score a model, or masks, on the test images: mean with 95 % interval, spread, worst, median."
-    from . import comparison, core, files, inference
+    from . import LesionSegmenter, comparison, core, files, inference
     _check(bool(model_path) != bool(masks), "Give a model (--model_path) or a folder of masks "
            "(--masks), one of the two.")
     if masks: scores = _score_masks(masks, _given(data) or _built_in(), allow)
     else:
-        model = _load_model(model_path)
+        model = LesionSegmenter.from_pretrained(model_path)
         root, test = _test_images({model_path: model}, data, size, allow)
         network = inference.with_options(inference.fuse_conv_bn(model), threshold, tta,
                                          largest_component=largest_component)
@@ -373,8 +354,9 @@ def visualize(
     out: _path='gallery.png', # The image to write: .png, .pdf or .svg
 ):
     "Draw test images with the outlines of their ground truth and of predictions."
-    from . import comparison, core, inference, plots
-    models = {path: _load_model(path) for path in (model_path, compare_model) if path}
+    from . import LesionSegmenter, comparison, core, inference, plots
+    models = {path: LesionSegmenter.from_pretrained(path)
+              for path in (model_path, compare_model) if path}
     _, test = _test_images(models, data, size, allow)
     networks = {path: inference.with_options(inference.fuse_conv_bn(model))
                 for path, model in models.items()}
@@ -407,16 +389,14 @@ def _report(runs, data, out, threshold):
         print(textwrap.fill(verdict, 80) + '\n')
     print(f"Open {Path(out)/'report.html'} in a browser; tables and figures are beside it.")
 
-# %% ../nbs/lib/cli.ipynb #0392a2f1
 @_command
 def compare(
     modes: Param('feature_extraction, finetuning, tuned, fast; default the first two', str,
                  nargs='+')=None,
-    epochs: int=None,
     batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     seeds: Param('A run of each strategy for each of these; default 0', int, nargs='+')=None,
     data: _path=None, size: int=128, allow: str='', weights: _path=None, threshold: float=.5,
-    normalize: bool=False, validate_on: str='test', valid_fraction: float=None,
+    epochs: int=None, normalize: bool=False, validate_on: str='test', valid_fraction: float=None,
     out: _path=None, # Folder for runs, table, figures and report; default runs/DATA
 ):
     "Train strategies and write a report. The same command again goes on where it stopped."
@@ -427,13 +407,12 @@ def compare(
     _check(len(dataset.test), f"{dataset.root} has no test images to compare on.")
     given = locals()
     configs = {mode: _config(mode, dataset, **given) for mode in modes or training.STRATEGIES}
-    home = Path(out or _home(dataset))
-    _tell_weights(weights, dataset)
     made = []
     for (mode, cfg), seed in product(configs.items(), seeds):
-        name = f'{mode}-seed{seed}' if out else _run_name(mode, cfg, dataset, weights, seed)
-        made.extend(_train(cfg, dataset, home/name, weights, seed))
-    if training.make_accelerator().is_main_process: _report(made, dataset, home, threshold)
+        path = _run_path(mode, cfg, dataset, weights, seed)
+        if out: path = Path(out)/f'{mode}-seed{seed}'
+        made.extend(_train(cfg, dataset, path, weights, seed))
+    if training.make_accelerator().is_main_process: _report(made, dataset, path.parent, threshold)
 
 # %% ../nbs/lib/cli.ipynb #b74865e0
 @_command
@@ -452,9 +431,10 @@ def predict(
 ):
     "Write NAME_segmentation.png for each photograph. The same command again does what is missing."
     import torch
+    from . import LesionSegmenter
     from .masks import segment_folder
     usual = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else 'cpu'
-    try: network = _load_model(model).to(usual if device == 'auto' else device)
+    try: network = LesionSegmenter.from_pretrained(model).to(usual if device == 'auto' else device)
     except (RuntimeError, AssertionError):
         return _check(False, f"There is no {device} device here: choose auto or cpu.")
     table = segment_folder(inputs, out, network, threshold, tta, not all_components, overlay,
@@ -484,8 +464,8 @@ def export(
     out: _path='model.onnx', # The file to write: .onnx, or .html for a page that segments images
 ):
     "Write a model for elsewhere: as ONNX, or as a page that segments photographs in a browser."
-    from . import page, release
-    network = _load_model(model)
+    from . import LesionSegmenter, page, release
+    network = LesionSegmenter.from_pretrained(model)
     if not out.lower().endswith('.html'): difference = release.export_onnx(network, out)
     else: difference = page.export_page(network, out, page.read_card(model))
     print(f"{out} is written; its probabilities differ from PyTorch's by at most {difference:.0e}.")
