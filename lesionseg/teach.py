@@ -58,8 +58,9 @@ def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
     return replace(data, train=train, test=test)
 
 # %% ../nbs/lib/teach.ipynb #7ea00015
-def train_to_end(cfg: TrainConfig, data: LesionData, path: str|Path, **options) -> Run:
-    "Call `train_run`; one that is stopped stops everything."
+def train_to_end(cfg: TrainConfig, data: LesionData, path: str|Path, said: str='', **options) -> Run:
+    "Say what comes, and call `train_run`; one that is stopped stops everything."
+    if said and not options.get('quiet'): print(said)
     run = train_run(cfg, data, path, **options)
     if not run.finished: raise KeyboardInterrupt
     return run
@@ -78,8 +79,8 @@ def train_folds(
     for i in folds:
         part = fold(data, i, number)
         part.train = mix(part.train, more)
-        if not options.get('quiet'): print(f'Fold {i + 1} of {number}:')
-        runs.append(train_to_end(cfg, part, Path(path)/f'fold{i + 1}', **options))
+        said = f'Fold {i + 1} of {number}:'
+        runs.append(train_to_end(cfg, part, Path(path)/f'fold{i + 1}', said, **options))
     return runs
 
 def mix(train: LesionDataset, more: LesionDataset|None) -> LesionDataset:
@@ -131,8 +132,7 @@ def teach(
         epochs = round(np.mean([run.history.valid_loss.idxmin() for run in runs]))
         last = replace(cfg, epochs=epochs, keep='last')
         everything = replace(data, train=mix(data.train, more), test=plain)
-        if not options.get('quiet'): print('All images:')
-        model = train_to_end(last, everything, path/'all', **options).model()
+        model = train_to_end(last, everything, path/'all', 'All images:', **options).model()
 
     save_model(model, path/'model.safetensors')
     table = pd.concat({'before': before, 'after': after}, axis=1)
