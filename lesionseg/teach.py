@@ -58,7 +58,7 @@ def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
     return replace(data, train=train, test=test)
 
 # %% ../nbs/lib/teach.ipynb #7ea00015
-def train_to_end(cfg: TrainConfig, data: LesionData, path: str|Path, said: str='', **options) -> Run:
+def train_to_end(cfg: TrainConfig, data: LesionData, path: str|Path, said: str='', **options):
     "Say what comes, and call `train_run`; one that is stopped stops everything."
     if said and not options.get('quiet'): print(said)
     run = train_run(cfg, data, path, **options)
