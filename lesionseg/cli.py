@@ -31,8 +31,22 @@ def _sentence(error):
             "there, whole and yours, or set LESIONSEG_DEBUG=1 to learn more.")
 
 # %% ../nbs/lib/cli.ipynb #9deebd2d
+_FLAGS = { # What several commands have
+    'epochs': 'Passes over the training images; default the mode\'s, on synthetic images 8',
+    'size': 'Side of the square images in pixels, from 64 to 1024; default 128, or the model\'s',
+    'data': 'Folder of the data set; default $LESIONSEG_DATA, else the built-in images',
+    'weights': 'Of the encoder: isic2016, imagenet, none, a file; or $LESIONSEG_WEIGHTS',
+    'normalize': 'Normalize the input as ImageNet was? The published one was not',
+    'validate_on': 'Validation images: test (default), holdout (default with --start)',
+    'valid_fraction': 'Share of train for --validate_on holdout, between 0 and 1; .2',
+    'allow': 'What of a data set is read too: empty, grey, resize; several with commas',
+    'threshold': 'A pixel is lesion if its probability is above this, 0 to 1',
+    'tta': 'Average over each image\'s eight mirror images and turns? 8 times slower'}
+
 def _command(function):
     "Make a command of a function: what goes wrong ends in one sentence and exit code 1."
+    flags = function.__annotations__
+    flags |= {name: Param(_FLAGS[name], flags[name]) for name in flags.keys() & _FLAGS}
     @wraps(function)
     def command(*args, **kwargs):
         for stream in sys.stdout, sys.stderr: # a terminal may lack letters of a file's name
@@ -45,6 +59,10 @@ def _command(function):
                 given = signature(function).bind(*args, **kwargs)
                 given.apply_defaults()
                 _check_arguments(function.__name__, **given.arguments)
+                from . import core
+                out = given.arguments.get('out')
+                for folder in [Path(out), Path(out).parent] if out else []:
+                    core.remove_leftovers(folder) # of commands that were killed
                 function(*args, **kwargs)
                 sys.stdout.flush()
         except KeyboardInterrupt: sys.exit(130)
@@ -52,11 +70,8 @@ def _command(function):
         except Exception as error:
             if os.environ.get('LESIONSEG_DEBUG'): raise
             text = f'lesionseg_{function.__name__}: {_sentence(error)}'
-            text = ''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1]
-                           for c in text) # no file's name sends commands to a terminal
-            width = 100 if sys.stderr.isatty() else sys.maxsize
-            sys.exit('\n'.join(textwrap.fill(line, width, break_long_words=False)
-                               for line in text.splitlines()))
+            sys.exit(''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1]
+                             for c in text)) # no file's name sends commands to a terminal
     return call_parse(command)
 
 def _check(good, sentence):
@@ -80,13 +95,10 @@ def _is_run(folder):
     config, history = Path(folder)/'config.json', Path(folder)/'history.csv'
     return config.is_file() and (history.is_file() or b'"train_config"' in config.read_bytes())
 
-# %% ../nbs/lib/cli.ipynb #c11a0001
 def _check_out(out, endings, sources):
-    from . import core
     path = Path(out).resolve()
     _check(path.name.lower().endswith(endings),
            f"{out} cannot be written: choose a name that ends in {' or '.join(endings)}.")
-    for folder in path, path.parent: core.remove_leftovers(folder)
     owners = [Path(source).resolve() for source in sources if source]
     for owner in [*owners, *filter(_is_run, path.parents)]:
         kept = path.is_file() or path.name in _KEPT
@@ -128,10 +140,6 @@ def _weights(weights, data):
     chosen = weights or _path(os.environ.get('LESIONSEG_WEIGHTS', '')) or usual
     return None if chosen == 'none' else chosen
 
-def _tell_weights(weights, data):
-    if _weights(weights, data) == _PACKAGED:
-        print("Weights: an encoder that has learned from photographs of lesions.")
-
 # %% ../nbs/lib/cli.ipynb #a7b1469c
 @_command
 def download(
@@ -159,51 +167,30 @@ def _config(mode, data, /, **changes):
     return replace(MODES[mode], **usual | given)
 
 # %% ../nbs/lib/cli.ipynb #614ff0b0
-def _home(data):
-    "Name the folder of all runs on a data set; a size other than 128 is part of it."
-    return Path('runs')/(data.name if data.size == 128 else f'{data.name}-{data.size}')
-
-def _run_name(mode, cfg, data, weights, seed, start=None):
-    "Name a run's folder: mode, what differs from the default, seed."
+def _run_path(mode, cfg, data, weights, seed, start=None):
+    "Name a run's folder: data, size, mode, what differs from the default, seed."
+    home = data.name if data.size == 128 else f'{data.name}-{data.size}'
     usual = {**vars(_config(mode, data)), 'weights': _weights(None, data), 'start': None}
     own = {**vars(cfg), 'weights': _weights(weights, data), 'start': start}
     words = [f'{name}={Path(str(value)).name}' for name, value in own.items()
              if value != usual[name]]
-    return '-'.join([mode, *words, f'seed{seed}'])
-
+    return Path('runs', home, '-'.join([mode, *words, f'seed{seed}']))
 
 # %% ../nbs/lib/cli.ipynb #bb62efb8
 def _train(cfg, data, path, weights, seed, start=None, folds=None):
     "Train a run, or one for each fold of the training images; stop where one was stopped."
-    from . import runs, teach
+    from . import teach
     options = {'weights': _weights(weights, data), 'seed': seed, 'start': start}
+    if options['weights'] == _PACKAGED and not start:
+        print(f"{cfg.name}, seed {seed}: its encoder has learned from photographs of lesions.")
     if folds: return teach.train_folds(cfg, data, path, range(folds), folds, **options)
-    run = runs.train_run(cfg, data, path, **options)
-    if not run.finished: raise KeyboardInterrupt
-    return [run]
+    return [teach.train_to_end(cfg, data, path, **options)]
 
-def _tell(runs, path, start=None, test=()):
-    "Say how good runs are, and whether one is better than the model that it began with."
-    import pandas as pd
-    from . import comparison, teach
-    scores = pd.concat([run.scores for run in runs])
-    found = scores if len(scores) else runs[0].history.filter(like='valid_').tail(1)
-    print(found.mean().round(4).to_string())
-    if len(scores):
-        low, high = comparison.bootstrap_interval(scores.iou)
-        print(f"{len(scores)} images, each by a run that had not seen it: mean IoU "
-              f"{scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).")
-    if start and len(test):
-        before = teach.score_start(start, test)
-        print(textwrap.fill(teach.tell_difference(before, scores), 80))
-    print(f"The run is in {path}.")
-
-# %% ../nbs/lib/cli.ipynb #bb62efb9
 def _teach(given):
     "Teach a model with corrected masks; say whether it is better, and where it is."
-    from . import load_data, teach
+    from . import LesionSegmenter, load_data, teach
     start, masks = given.start or _PACKAGED, given.masks or given.images
-    size = given.size or _load_model(start).size
+    size = given.size or LesionSegmenter.from_pretrained(start).size
     data = teach.load_corrections(given.images, masks, size, given.unconfirmed, given.allow)
     print(*data.notes, sep='\n')
     if given.unconfirmed: print("Nobody has looked at some of them: such scores mean little.")
@@ -218,11 +205,13 @@ def _teach(given):
     print(f"{'The taught model' if kept else f'A copy of {start}, kept,'} is in {path}: "
           f"lesionseg_predict --model {path}")
 
-# %% ../nbs/lib/cli.ipynb #bb62efba
+# %% ../nbs/lib/cli.ipynb #bb62efb9
 def _run(given):
-    "Train as a command was told, on a data set or in folds."
+    "Train on a data set; say how good that is, and whether better than what it began with."
+    import pandas as pd
+    from . import LesionSegmenter, comparison, teach
     start = given.start
-    size = given.size or (_load_model(start).size if start else 128)
+    size = given.size or (LesionSegmenter.from_pretrained(start).size if start else 128)
     dataset = _data(given.data, size, given.allow, given.more)
 
     mode = given.mode or 'finetuning'
@@ -230,30 +219,33 @@ def _run(given):
         given.keep = 'best'
         given.validate_on = given.validate_on or 'holdout'
     cfg = _config(mode, dataset, **vars(given))
-    name = _run_name(mode, cfg, dataset, given.weights, given.seed, start)
-    path = Path(given.out or _home(dataset)/name)
-    if not start: _tell_weights(given.weights, dataset)
+    path = given.out or _run_path(mode, cfg, dataset, given.weights, given.seed, start)
     runs = _train(cfg, dataset, path, given.weights, given.seed, start, given.folds)
-    _tell(runs, path, start, dataset.test if not given.folds else ())
+
+    scores = pd.concat([run.scores for run in runs])
+    found = scores if len(scores) else runs[0].history.filter(like='valid_').tail(1)
+    print(found.mean().round(4).to_string())
+    if len(scores):
+        low, high = comparison.bootstrap_interval(scores.iou)
+        print(f"{len(scores)} images, each by a run that had not seen it: mean IoU "
+              f"{scores.iou.mean():.3f} ({low:.3f} to {high:.3f}).")
+    if start and len(scores) and not given.folds:
+        before = teach.score_start(start, dataset.test)
+        print(textwrap.fill(teach.tell_difference(before, scores), 80))
+    print(f"The run is in {path}.")
 
 # %% ../nbs/lib/cli.ipynb #bb62efbb
 @_command
 def train(
     mode: str=None, # feature_extraction, finetuning (default), tuned, fast, taught (with --images)
-    epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 8
     batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     encoder_lr: float=None, # Learning rate of the encoder; default the mode's, as published 0.0001
     decoder_lr: float=None, # Learning rate of the decoder; default the mode's, as published 0.01
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation
-    data: _path=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
-    size: int=None, # Side of the square images in pixels, from 64 to 1024; default 128, or start's
-    weights: _path=None, # Of the encoder: isic2016, imagenet, none, a file; or $LESIONSEG_WEIGHTS
+    data: _path=None, size: int=None, allow: str='', weights: _path=None, epochs: int=None,
     out: _path=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
-    normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
+    normalize: bool=False, validate_on: str=None, valid_fraction: float=None,
     augment: bool=False, # Flip, turn, zoom and recolor the training images?
-    validate_on: str=None, # Validation images: holdout (default with --start), test (without)
-    valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
-    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     start: _path=None, # Begin with all weights of this: isic2016, a run folder or file
     more: _path=None, # Folder of another data set, all of whose images are added for training
     images: _path=None, # Learn from these photographs instead of a data set …
@@ -268,11 +260,6 @@ def train(
     _teach(given) if images else _run(given)
 
 # %% ../nbs/lib/cli.ipynb #a5b04d24
-def _load_model(path):
-    "Load the model of a run, of a file, or the packaged one."
-    from . import LesionSegmenter
-    return LesionSegmenter.from_pretrained(path)
-
 def _load_test(root, size, allow):
     "Load the test images of a data set, and what is unusual about them."
     from . import data, files
@@ -332,23 +319,19 @@ def _score_masks(masks, root, allow):
 @_command
 def evaluate(
     model_path: _path=None, # A run folder, a .safetensors file, or isic2016
-    data: _path=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
-    size: int=None, # Side of the square images in pixels; default the one it was trained on
-    threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
-    tta: bool=False, # Average over each image's eight mirror images and turns? 8 times slower
+    data: _path=None, size: int=None, allow: str='', threshold: float=.5, tta: bool=False,
     largest_component: bool=False, # Keep each mask's largest region, and fill its holes?
     native: bool=False, # Score IoU also at the masks' own resolution? Takes longer
-    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     out: _path=None, # A .csv file for the scores of each image; default none is written
     masks: _path=None, # Instead of a model: a folder of masks made elsewhere, ID_segmentation.png
 ):
     "Score a model, or masks, on the test images: mean with 95 % interval, spread, worst, median."
-    from . import comparison, core, files, inference
+    from . import LesionSegmenter, comparison, core, files, inference
     _check(bool(model_path) != bool(masks), "Give a model (--model_path) or a folder of masks "
            "(--masks), one of the two.")
     if masks: scores = _score_masks(masks, _given(data) or _built_in(), allow)
     else:
-        model = _load_model(model_path)
+        model = LesionSegmenter.from_pretrained(model_path)
         root, test = _test_images({model_path: model}, data, size, allow)
         network = inference.with_options(inference.fuse_conv_bn(model), threshold, tta,
                                          largest_component=largest_component)
@@ -366,16 +349,14 @@ def evaluate(
 def visualize(
     model_path: Param('A run folder, a .safetensors file, or isic2016', _path, required=True)=None,
     compare_model: _path=None, # A second one, to be drawn beside it
-    data: _path=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
-    size: int=None, # Side of the square images in pixels; default the one it was trained on
-    threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
+    data: _path=None, size: int=None, allow: str='', threshold: float=.5,
     indices: Param('Test images, from 0; default six from worst to best', int, nargs='+')=None,
-    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
     out: _path='gallery.png', # The image to write: .png, .pdf or .svg
 ):
     "Draw test images with the outlines of their ground truth and of predictions."
-    from . import comparison, inference, plots
-    models = {path: _load_model(path) for path in (model_path, compare_model) if path}
+    from . import LesionSegmenter, comparison, core, inference, plots
+    models = {path: LesionSegmenter.from_pretrained(path)
+              for path in (model_path, compare_model) if path}
     _, test = _test_images(models, data, size, allow)
     networks = {path: inference.with_options(inference.fuse_conv_bn(model))
                 for path, model in models.items()}
@@ -388,7 +369,9 @@ def visualize(
     images, masks = test.batch(indices)
     probs = {name: network(images) for name, network in networks.items()}
     ids = [test.ids[i] for i in indices]
-    plots.save_figure(plots.plot_gallery(images, masks, probs, ids, threshold), Path(out))
+    figure = plots.plot_gallery(images, masks, probs, ids, threshold)
+    with core.atomic_write(out) as temporary:
+        temporary.write_bytes(plots.encode_figure(figure, Path(out).suffix[1:]))
     print(f"Images {', '.join(map(str, indices))} are drawn in {out}.")
 
 # %% ../nbs/lib/cli.ipynb #4ff7ec39
@@ -402,29 +385,19 @@ def _report(runs, data, out, threshold):
     if data.synthetic:
         print('(After few epochs probabilities are still near one half, where the published\n'
               'recipe begins: so soft IoU, which averages them, is below IoU.)\n')
-    scores = comparison.score_table(runs)
-    first, *others = scores.columns.unique('strategy')
-    for other in others:
-        print(textwrap.fill(comparison.verdict(scores, first, other), 80) + '\n')
+    for verdict in report.verdicts(comparison.score_table(runs)):
+        print(textwrap.fill(verdict, 80) + '\n')
     print(f"Open {Path(out)/'report.html'} in a browser; tables and figures are beside it.")
 
-# %% ../nbs/lib/cli.ipynb #0392a2f1
 @_command
 def compare(
     modes: Param('feature_extraction, finetuning, tuned, fast; default the first two', str,
                  nargs='+')=None,
-    epochs: int=None, # Passes over the training images; default the mode's, on synthetic images 8
     batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     seeds: Param('A run of each strategy for each of these; default 0', int, nargs='+')=None,
-    data: _path=None, # Folder of the data set; default $LESIONSEG_DATA, else the built-in images
-    size: int=128, # Side of the square images in pixels, a multiple of 32 from 64 to 1024
-    weights: _path=None, # Of the encoder: isic2016, imagenet, none or a file; as in lesionseg_train
+    data: _path=None, size: int=128, allow: str='', weights: _path=None, threshold: float=.5,
+    epochs: int=None, normalize: bool=False, validate_on: str='test', valid_fraction: float=None,
     out: _path=None, # Folder for runs, table, figures and report; default runs/DATA
-    threshold: float=.5, # For the gallery, 0 to 1
-    normalize: bool=False, # Normalize the input as ImageNet was? The published one was not
-    validate_on: str='test', # Where validation images come from: test or holdout
-    valid_fraction: float=None, # Share of train for --validate_on holdout, between 0 and 1; .2
-    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Train strategies and write a report. The same command again goes on where it stopped."
     from . import runs, training
@@ -434,13 +407,12 @@ def compare(
     _check(len(dataset.test), f"{dataset.root} has no test images to compare on.")
     given = locals()
     configs = {mode: _config(mode, dataset, **given) for mode in modes or training.STRATEGIES}
-    home = Path(out or _home(dataset))
-    _tell_weights(weights, dataset)
     made = []
     for (mode, cfg), seed in product(configs.items(), seeds):
-        name = f'{mode}-seed{seed}' if out else _run_name(mode, cfg, dataset, weights, seed)
-        made.extend(_train(cfg, dataset, home/name, weights, seed))
-    if training.make_accelerator().is_main_process: _report(made, dataset, home, threshold)
+        path = _run_path(mode, cfg, dataset, weights, seed)
+        if out: path = Path(out)/f'{mode}-seed{seed}'
+        made.extend(_train(cfg, dataset, path, weights, seed))
+    if training.make_accelerator().is_main_process: _report(made, dataset, path.parent, threshold)
 
 # %% ../nbs/lib/cli.ipynb #b74865e0
 @_command
@@ -448,8 +420,7 @@ def predict(
     inputs: Param('Photographs, and folders of photographs', _path, nargs='+'),
     out: Param('Folder for the masks and predictions.csv', _path, required=True)=None,
     model: _path=_PACKAGED, # isic2016 (the packaged model), a run folder or a .safetensors file
-    threshold: float=.5, # A pixel is lesion if its probability is above this, 0 to 1
-    tta: bool=False, # Average over each image's eight mirror images and turns? 8 times slower
+    threshold: float=.5, tta: bool=False,
     all_components: bool=False, # Keep every region, and holes? Default is the largest one, filled
     overlay: bool=False, # Write NAME_overlay.jpg too: the image with the outline of its mask?
     probability: bool=False, # Write NAME_probability.png too, with 16 bits a pixel?
@@ -460,9 +431,10 @@ def predict(
 ):
     "Write NAME_segmentation.png for each photograph. The same command again does what is missing."
     import torch
+    from . import LesionSegmenter
     from .masks import segment_folder
     usual = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else 'cpu'
-    try: network = _load_model(model).to(usual if device == 'auto' else device)
+    try: network = LesionSegmenter.from_pretrained(model).to(usual if device == 'auto' else device)
     except (RuntimeError, AssertionError):
         return _check(False, f"There is no {device} device here: choose auto or cpu.")
     table = segment_folder(inputs, out, network, threshold, tta, not all_components, overlay,
@@ -492,8 +464,8 @@ def export(
     out: _path='model.onnx', # The file to write: .onnx, or .html for a page that segments images
 ):
     "Write a model for elsewhere: as ONNX, or as a page that segments photographs in a browser."
-    from . import page, release
-    network = _load_model(model)
+    from . import LesionSegmenter, page, release
+    network = LesionSegmenter.from_pretrained(model)
     if not out.lower().endswith('.html'): difference = release.export_onnx(network, out)
     else: difference = page.export_page(network, out, page.read_card(model))
     print(f"{out} is written; its probabilities differ from PyTorch's by at most {difference:.0e}.")
@@ -502,9 +474,8 @@ def export(
 def release(
     run: Param('A finished run folder', _path),
     out: Param('Folder for weights, README.md, scores.csv, page.html', _path, required=True)=None,
-    data: _path=None, # Folder of its data set; default $LESIONSEG_DATA, else the built-in images
+    data: _path=None, allow: str='', # Of its data set
     name: str=None, # What the model is called; default the name of its data set
-    allow: str='', # What of a data set is read too: empty, grey, resize; several with commas
 ):
     "Pack a run for others: small weights, scores on the test images, a model card."
     from . import release, runs

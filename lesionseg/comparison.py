@@ -40,10 +40,8 @@ def by_strategy(runs: list[Run]) -> dict[str, list[Run]]:
 
 # %% ../nbs/05_comparison.ipynb #b00331e4
 def _on_isic2016(run):
-    "Was the run tested on ISIC 2016, by the name of its data or of its images?"
-    ids = run.scores.index
-    return (run.config['data']['name'] == 'isic2016'
-            or len(ids) == 379 and all(ids.str.startswith('ISIC_')))
+    "Was the run tested on the 379 images of ISIC 2016?"
+    return len(run.scores) == 379 and all(run.scores.index.str.startswith('ISIC_'))
 
 def _row(run):
     "Make a finished run a row of the comparison table."

@@ -156,20 +156,10 @@ class Corrector(MaskEditor):
         else: self.seen.discard(self.id)
         return row['confirmed']
 
-    def _learn(self, teach):
-        self.said = f'Learning from {len(self.seen)} masks …'
-        self.send_state('said') # now, not when it is over
-        self.said = str(teach())
-
     def _tell(self, more=''):
         looked_at = ', looked at' if self.id in self.seen else ''
         self.said = (f"{self.place + 1} of {len(self.ids)}: {self.id}, {self.painted.mean():.1%} "
                      f"lesion{looked_at}; {len(self.seen)} done. {more}")
-
-    def _step(self, deed):
-        "How many photographs to go on: by one if the mask is right."
-        if deed == 'right': return int(self.confirm())
-        return {'next': 1, 'previous': -1}.get(deed, 0)
 
     def _act(self, change):
         "Do what a button asks for; what goes wrong is said below the canvas."
@@ -179,8 +169,12 @@ class Corrector(MaskEditor):
                 new = deed == 'right' and not self.file(self.id).is_file()
                 if new or self.values != self.saved: self.save()
                 self.saved = self.values
-                step = self._step(deed)
-                if deed == 'teach' and self.teach: self._learn(self.teach)
+                step = {'next': 1, 'previous': -1}.get(deed, 0)
+                if deed == 'right': step = int(self.confirm())
+                if deed == 'teach' and self.teach:
+                    self.said = f'Learning from {len(self.seen)} masks …'
+                    self.send_state('said') # now, not when it is over
+                    self.said = str(self.teach())
                 elif 0 <= self.place + step < len(self.ids) and step: self.go(self.place + step)
                 else: self._tell('There is no other.' if step else 'Saved.')
             except (LesionsegError, OSError) as error: self.said = str(error)

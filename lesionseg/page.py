@@ -21,16 +21,12 @@ _HOME = Path(str(importlib.resources.files('lesionseg')))
 
 # %% ../nbs/lib/page.ipynb #a1f0c021
 @torch.no_grad()
-def _rounded(model: LesionSegmenter) -> LesionSegmenter:
-    "Merge BatchNorm, and round the kernels to numbers of 16 bits, in a copy."
+def _packed(model):
+    "Get a copy with kernels of 16 bits; its steps; and its numbers, the others of 32 bits."
     network = fuse_conv_bn(model).cpu()
     for weight in network.parameters():
         if weight.dim() > 1: weight.copy_(weight.half())
-    return network
-
-def _packed(model: LesionSegmenter) -> tuple[dict, bytes]: # The graph; all its numbers
-    "Write a network as steps and one row of bytes: 16 bits where they are enough, 32 elsewhere."
-    steps, constants = record(model)
+    steps, constants = record(network)
     last = {name: i for i, (_, inputs, *_) in enumerate(steps) for name in inputs}
     steps = [[*step, [name for name in last if last[name] == i]] for i, step in enumerate(steps)]
 
@@ -40,7 +36,7 @@ def _packed(model: LesionSegmenter) -> tuple[dict, bytes]: # The graph; all its 
         content = tensor.numpy().astype({'half': '<f2', 'float': '<f4'}[kind]).tobytes()
         table.append([name, [*tensor.shape], kind, len(weights), len(content)])
         weights += content
-    return {'steps': steps, 'constants': table, 'size': model.size}, bytes(weights)
+    return network, {'steps': steps, 'constants': table, 'size': model.size}, bytes(weights)
 
 # %% ../nbs/lib/page.ipynb #a1f0c031
 def read_card(
@@ -73,8 +69,7 @@ def export_page(
     card: dict[str, str]|None=None, # What the page says of the model, as of `read_card`
 ) -> float: # Largest difference of a probability that the rounding makes
     "Write a page that segments photographs in any browser, from the disk and without network."
-    network = _rounded(model)
-    graph, weights = _packed(network)
+    network, graph, weights = _packed(model)
     page = fill_template('page.html', card=card or {'Model': Path(path).stem}, graph=graph,
                          weights=weights)
     with atomic_write(path) as temporary: temporary.write_text(page, encoding='utf-8')

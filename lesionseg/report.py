@@ -6,12 +6,10 @@
 __all__ = ['verdicts', 'write_report']
 
 # %% ../nbs/lib/report.ipynb #0d761c19
-import io
 from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from matplotlib import pyplot as plt
 from torch.nn.functional import interpolate
 
 from .comparison import (
@@ -23,17 +21,10 @@ from .inference import fuse_conv_bn, predict, predict_dataset
 from .masks import encode
 from .metrics import iou
 from .page import export_page, read_card
-from .plots import (
-    plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds, to_pixels)
+from lesionseg.plots import (
+    encode_figure, plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds,
+    to_pixels)
 from .runs import Run
-
-# %% ../nbs/lib/report.ipynb #6fedbe74
-def _encoded(fig, format='png'):
-    "Write a figure as the bytes of a file, and close it."
-    buffer = io.BytesIO()
-    with plt.style.context('default'): fig.savefig(buffer, format=format, dpi=120)
-    plt.close(fig)
-    return buffer.getvalue()
 
 # %% ../nbs/lib/report.ipynb #3a2ffe3e
 def verdicts(table, metric='IoU'):
@@ -98,8 +89,8 @@ def _look(runs, test, threshold):
         probs = {name: network(images) for name, network in networks.items()}
         return images, masks, probs, [test.ids[i] for i in chosen], threshold
 
-    files = {'gallery.jpeg': _encoded(plot_gallery(*by_rank(6)), 'jpeg'),
-             'thresholds.png': _encoded(plot_thresholds(sweeps)),
+    files = {'gallery.jpeg': encode_figure(plot_gallery(*by_rank(6)), 'jpeg'),
+             'thresholds.png': encode_figure(plot_thresholds(sweeps)),
              'thresholds.csv': _csv(pd.concat(sweeps, names=['run']))}
     return files, _viewer(*by_rank(12))
 
@@ -113,9 +104,9 @@ def write_report(
     "Write table.csv, figures, report.html, and a page for one run of each strategy."
     table = comparison_table(runs)
     files, viewer = _look(runs, test, threshold) if test is not None else ({}, '')
-    files |= {'table.csv': _csv(table), 'curves.png': _encoded(plot_curves(runs)),
-              'scores.png': _encoded(plot_scores(runs)),
-              'differences.png': _encoded(plot_summary(score_table(runs)))}
+    files |= {'table.csv': _csv(table), 'curves.png': encode_figure(plot_curves(runs)),
+              'scores.png': encode_figure(plot_scores(runs)),
+              'differences.png': encode_figure(plot_summary(score_table(runs)))}
     firsts = [group[0] for group in by_strategy(runs).values() if test is not None]
     files['report.html'] = _page(runs, table, files, viewer, firsts).encode()
 

@@ -141,11 +141,11 @@ def test_weights_that_are_no_numbers(tmp_path):
 
 
 def test_a_folder_called_like_the_packaged_model(tmp_path, monkeypatch):
-    from lesionseg import cli
+    from lesionseg import LesionSegmenter
     (tmp_path/'isic2016').mkdir()
     (tmp_path/'isic2016'/'config.json').write_text('{"train_config": 1}')
     monkeypatch.chdir(tmp_path)
-    assert cli._load_model('isic2016').size == 192
+    assert LesionSegmenter.from_pretrained('isic2016').size == 192
 
 
 def test_from_the_shell_it_is_one_sentence(tmp_path):
