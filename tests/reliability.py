@@ -35,6 +35,8 @@ ENDS = (LesionsegError, ValueError, TypeError, KeyError, ArithmeticError, OSErro
         RuntimeError) # Of calls
 SAMPLE = {'kills': 3, 'damages': 6, 'inputs': 40, 'flags': 6, 'calls': 60}
 LIMIT = 300 # Seconds for a trial
+TEACH = ('--start run --images photos --masks mended --folds 2 --epochs 1 --batch_size 4 '
+         '--out').split()
 SMALL = '--size 64 --epochs 2 --batch_size 4 --weights none'.split()
 
 
@@ -105,7 +107,8 @@ def attempt(function, home, limit=LIMIT):
 
 
 def call(command, words):
-    "A command as from a shell."
+    "A command as from a shell; to teach is to train with other words."
+    command = command.replace('teach', 'train')
     function = getattr(cli, command).__wrapped__
     given = vars(anno_parser(function, f'lesionseg_{command}').parse_args(words))
     function(**{name: value for name, value in given.items() if name not in ('pdb', 'xtra')})
@@ -200,16 +203,21 @@ def make_stage(work):
                                          counts=dict.fromkeys(download._ZIPS, 2))
     odd.draw_data(home/'data')
     (home/'photos').mkdir()
-    for i in range(4): odd.disc(i + 20)[0].save(home/'photos'/f'p{i}.jpg', quality=95)
+    (home/'mended').mkdir()
+    for i in range(4):
+        photo, lesion = odd.disc(i + 20)
+        photo.save(home/'photos'/f'p{i}.jpg', quality=95)
+        odd.save_mask(lesion, home/'mended'/f'p{i}_segmentation.png')
     odd.write_outlines(home/'outlines', home/'photos')
     stage.fresh()
     calls = [('train', ['--data', 'data', '--out', 'run', *SMALL]),
              ('train', ['--data', 'data', '--out', 'cut', *SMALL, '--epochs', '1']),
-             ('predict', ['photos', '--out', 'masks', '--model', 'run'])]
+             ('predict', ['photos', '--out', 'masks', '--model', 'run']),
+             ('teach', [*TEACH, 'taught'])]
     for command, words in calls:
         end = stage.run(command, words)
         assert end.code == 0, end.said
-    for name in 'run', 'cut', 'masks': shutil.copytree(stage.home/name, home/name)
+    for name in 'run', 'cut', 'masks', 'taught': shutil.copytree(stage.home/name, home/name)
     (home/'cut/scores.csv').unlink()
     return stage
 
@@ -225,11 +233,12 @@ KILLED = { # Command: words, where its results are
     'export': ('run', '--out', 'new/page.html'),
     'download': ('--out', 'new'),
     'evaluate': ('--model_path', 'run', *DATA, '--out', 'new/scores.csv'),
-    'visualize': ('--model_path', 'run', *DATA, '--out', 'new/gallery.png')}
+    'visualize': ('--model_path', 'run', *DATA, '--out', 'new/gallery.png'),
+    'teach': (*TEACH, 'new')}
 
 
 TIMES = {'train': 18, 'compare': 6, 'predict': 20, 'release': 10, 'export': 12, 'download': 20,
-         'evaluate': 12, 'visualize': 8} # How often each is killed
+         'evaluate': 12, 'visualize': 8, 'teach': 16} # How often each is killed
 
 
 @functools.cache
@@ -296,7 +305,8 @@ AFTER = { # Damaged folder: command, words, and where the result is that must be
     'run': ('evaluate', EVALUATE, 'new'), 'data': ('evaluate', EVALUATE, 'new'),
     'masks': ('predict', ('photos', '--out', 'masks', '--model', 'run'), 'masks'),
     'photos': ('predict', ('photos', '--out', 'masks', '--model', 'run'), 'masks'),
-    'cache': ('evaluate', EVALUATE, 'new'), 'zips': ('download', ('--out', 'zips'), 'zips')}
+    'cache': ('evaluate', EVALUATE, 'new'), 'zips': ('download', ('--out', 'zips'), 'zips'),
+    'mended': ('teach', (*TEACH, 'new'), 'new'), 'taught': ('teach', (*TEACH, 'taught'), 'taught')}
 
 
 def spoil(stage, folder, name, damage):
