@@ -1,6 +1,6 @@
 """What a reader meets, chapter by chapter: `python tests/course.py` prints it, test_course.py
-holds it. With `--run` it also runs all cells of each chapter, one after the other, on two cores, and
-prints the seconds that passed, those of the CPU, and how many other processes wanted it.
+holds it. With `--run` it also runs all cells of each chapter, one after the other, on two cores,
+and prints the seconds that passed, those of the CPU, and how many other processes wanted it.
 
 Words are those of the prose, from the title to the exercises; code, links, the map and the list
 of sources are left out. They are read at 200 a minute. A glossary term is explained where it

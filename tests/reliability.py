@@ -136,7 +136,8 @@ def read_content(file):
     if file.suffix == '.safetensors': # the order of its head is by chance
         with contextlib.suppress(Exception):
             end = 8 + int.from_bytes(content[:8], 'little')
-            content = json.dumps(json.loads(content[8:end]), sort_keys=True).encode() + content[end:]
+            head = json.dumps(json.loads(content[8:end]), sort_keys=True)
+            content = head.encode() + content[end:]
     return hashlib.sha256(content).hexdigest()
 
 
@@ -328,6 +329,7 @@ def spoil(stage, folder, name, damage):
     found = snapshot(stage.home/out)
     other = [part for part in wanted if found.get(part) != wanted[part]]
     told = len(end.said) > len(said) + 10
+    if command == 'teach': told |= end.said.split('\n')[0] != said.split('\n')[0] # what is counted
     return 'silent' if other and not letters and not told else '', f'{other} {end.said}'
 
 
