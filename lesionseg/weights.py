@@ -18,8 +18,7 @@ from .model import Encoder, LesionSegmenter
 
 PACKAGED = 'isic2016' # The trained model that comes with the package
 ARCHITECTURE = 'lesionseg MobileNetV2 nine-block decoder' # Written into every model file
-_TIMEOUT = 10 # Seconds without an answer after which a download is given up,
-_WHOLE = 600 # and those after which it is in any case
+_TIMEOUT, _WHOLE = 10, 600 # Seconds without an answer, and in all, until one gives up
 
 # %% ../nbs/lib/weights.ipynb #0888a59b
 def _sha256(tensors):

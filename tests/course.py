@@ -1,11 +1,12 @@
 """What a reader meets, chapter by chapter: `python tests/course.py` prints it, test_course.py
-holds it.
+holds it. With `--run` it also runs all cells of each chapter, one after the other, on two cores,
+and prints the seconds that passed, those of the CPU, and how many other processes wanted it.
 
 Words are those of the prose, from the title to the exercises; code, links, the map and the list
 of sources are left out. They are read at 200 a minute. A glossary term is explained where it
 first stands in bold; it is early if a paragraph before uses it and does not link to what
 explains it. The cell at the head of a chapter, which says what is to come, may use any."""
-import json, math, re
+import json, math, os, re, resource, subprocess, sys, tempfile, time
 from pathlib import Path
 
 NBS = Path(__file__).parent.parent/'nbs'
@@ -86,6 +87,30 @@ def early():
     return found
 
 
+def run(name):
+    "Seconds that a chapter takes, seconds of CPU, and the load of the machine meanwhile."
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, 'OMP_NUM_THREADS': '2', 'LESIONSEG_CACHE': folder}
+        environment.pop('MPLBACKEND', None)
+        subprocess.run(['jupyter', 'nbconvert', '--to', 'notebook', '--execute', f'{name}.ipynb',
+                        '--output-dir', folder], cwd=NBS, env=environment, check=True,
+                       capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - start, cpu, os.getloadavg()[0]
+
+
+def run_all():
+    print(f'{"chapter":14} {"seconds":>8} {"of CPU":>7} {"load":>5}')
+    total = [0, 0]
+    for name in CHAPTERS:
+        seconds, cpu, load = run(name)
+        total = [total[0] + seconds, total[1] + cpu]
+        print(f'{name:14} {seconds:8.0f} {cpu:7.0f} {load:5.1f}', flush=True)
+    print(f'{"all":14} {total[0]:8.0f} {total[1]:7.0f}')
+
+
 def main():
     print(f'{"chapter":14} {"words":>6} {"minutes":>8} {"visible code":>13}')
     for name in CHAPTERS:
@@ -93,4 +118,6 @@ def main():
     print(f'{len(early())} terms are used before they are explained', *early(), sep='\n')
 
 
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    main()
+    if '--run' in sys.argv: run_all()

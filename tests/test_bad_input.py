@@ -361,3 +361,17 @@ def test_a_server_that_drips(tmp_path, monkeypatch):
     threading.Thread(target=drip, daemon=True).start()
     address = f'http://127.0.0.1:{server.getsockname()[1]}/'
     assert 'nothing came for 1 s' in refusal(download.download_isic2016, tmp_path, address)
+
+
+def test_a_twin_of_a_held_out_image_is_told(data):
+    "Also where a hash holds out: an image that is there once more, smaller and of lower quality."
+    from lesionseg.data import load_data
+    before = load_data(data, 64)
+    held_out = before.splits()[1].ids[0]
+    for folder, ending in ('train', '.jpg'), ('train_masks', '_Segmentation.png'):
+        image = Image.open(data/folder/f'{held_out}{ending}').resize((64, 48), Image.NEAREST)
+        image.save(data/folder/f'ISIC_0000099{ending}')
+    after = load_data(data, 64)
+    assert 'ISIC_0000099' in after.splits()[0].ids
+    assert [note for note in before.notes if 'too good' in note] == []
+    assert f'(ISIC_0000099 = {held_out})' in after.notes[-1]

@@ -54,7 +54,7 @@ def of_images(files, column, conditions):
     "The values of each image: a row for an image, a column for a run (or just one)."
     parts = [rows(table, conditions).set_index('id') for table in files]
     keys = ['seed'] if 'seed' in parts[0] else []
-    if not keys: return pd.concat([part[column] for part in parts], axis=1)
+    if not keys: return pd.concat([part[column].dropna() for part in parts], axis=1)
     return parts[0].pivot(columns=keys, values=column)
 
 
