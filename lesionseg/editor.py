@@ -169,7 +169,7 @@ class Corrector(MaskEditor):
                 new = deed == 'right' and not self.file(self.id).is_file()
                 if new or self.values != self.saved: self.save()
                 self.saved = self.values
-                step = {'next': 1, 'previous': -1}.get(deed, 0)
+                step = {'next': 1, 'previous': -1}.get(str(deed), 0)
                 if deed == 'right': step = int(self.confirm())
                 if deed == 'teach' and self.teach:
                     self.said = f'Learning from {len(self.seen)} masks …'

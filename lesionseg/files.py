@@ -369,7 +369,7 @@ def _read_pair(pair, size, allow):
     if mask.sum() == 1: notes.add('masks too small for this size, kept as one pixel')
     coarse = Image.fromarray(lesion.view('uint8')*255).reduce(-(-max(lesion.shape)//256))
     inside = np.asarray(coarse) > 0
-    if np.sum(binary_fill_holes(inside)) > 2*inside.sum():
+    if np.asarray(binary_fill_holes(inside)).sum() > 2*inside.sum():
         notes.add('masks that are outlines, not areas: fill them')
     return np.dstack([_to_pixels(image, pair.image, size), mask]), notes - {''}
 

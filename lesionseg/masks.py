@@ -256,6 +256,7 @@ def _finish_all(images, how, pool):
             if number % 50 == 0: write_predictions(rows, table)
     finally:
         pool.shutdown(cancel_futures=True)
+        keep_freed_memory(False)
         finished = write_predictions(rows, table)
     said = Counter([row.get('said', '') for row in rows.values()] + [*finished.remark.dropna()])
     for words in sorted(said.keys() - {''}): print(f'{words}: {said[words]}')
@@ -330,5 +331,4 @@ def segment_folder(
         how.extras = ['thumbnail'] + ['overlay']*overlay + ['probability']*probability
         table = _finish_all(images, how, pool)
         _write_review(out)
-    keep_freed_memory(False)
     return table
