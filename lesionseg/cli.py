@@ -70,8 +70,11 @@ def _command(function):
         except Exception as error:
             if os.environ.get('LESIONSEG_DEBUG'): raise
             text = f'lesionseg_{function.__name__}: {_sentence(error)}'
-            sys.exit(''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1]
-                             for c in text)) # no file's name sends commands to a terminal
+            text = ''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1]
+                           for c in text) # no file's name sends commands to a terminal
+            width = 100 if sys.stderr.isatty() else sys.maxsize
+            sys.exit('\n'.join(textwrap.fill(line, width, break_long_words=False)
+                               for line in text.splitlines()))
     return call_parse(command)
 
 def _check(good, sentence):
