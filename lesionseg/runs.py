@@ -124,7 +124,7 @@ def _describe(cfg, data, parts, seed, weights):
 
 # %% ../nbs/lib/runs.ipynb #18b41611
 def _is_done(run):
-    "Tell whether a folder holds a run, finished. Raises `LesionsegError` if it holds another one."
+    "Tell whether a folder holds a run, finished and whole. Another one is an error."
     if not (run.path/'config.json').is_file(): return False
     old = Run(run.path)
     both = pd.json_normalize([old.config, run.config]).T
@@ -136,7 +136,9 @@ def _is_done(run):
         raise LesionsegError(
             f"{run.path} holds another run ({name.split('.', 1)[-1]} {was} instead of {now}): "
             f"choose another name or delete the folder{start}.")
-    return old.finished and old.train_config == run.train_config
+    if not old.finished or old.train_config != run.train_config: return False
+    try: return bool(old.model())
+    except LesionsegError: return False # damaged or gone: the last checkpoint has it
 
 # %% ../nbs/lib/runs.ipynb #9e7c2ceb
 def _write_checkpoint(file, state):
