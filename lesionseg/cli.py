@@ -27,8 +27,9 @@ def _sentence(error):
     named = [getattr(error, 'filename', None), *reversed(named)]
     file = next((name for name in named if isinstance(name, (str, Path))), 'This')
     reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'
-    return (f"{file} cannot be used ({reason.splitlines()[0].rstrip('.')}): see that it is "
-            "there, whole and yours, or set LESIONSEG_DEBUG=1 to learn more.")
+    reason = reason.splitlines()[0].split('. ')[0].rstrip('.')
+    return (f"{file} cannot be used ({reason}): see that it is there, whole and yours, "
+            "or set LESIONSEG_DEBUG=1 to learn more.")
 
 # %% ../nbs/lib/cli.ipynb #9deebd2d
 _FLAGS = { # What several commands have
