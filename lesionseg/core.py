@@ -28,7 +28,7 @@ def reading(path: str|Path, remedy: str='fetch or save it again'):
     try: yield
     except Exception as error: # of any library
         reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'
-        first = reason.splitlines()[0].split('. ')[0].rstrip('.') # no advice of other libraries
+        first = reason.splitlines()[0].split('. ')[0].rstrip('.: ') # no advice of other libraries
         raise LesionsegError(f"{path} cannot be used ({first}): "
                              f"{remedy}.") from None
 
