@@ -360,7 +360,7 @@ def test_a_server_that_drips(tmp_path, monkeypatch):
                 time.sleep(.1)
     threading.Thread(target=drip, daemon=True).start()
     address = f'http://127.0.0.1:{server.getsockname()[1]}/'
-    assert 'nothing came for 1 s' in refusal(download.download_isic2016, tmp_path, address)
+    assert 'not enough came in 1 s' in refusal(download.download_isic2016, tmp_path, address)
 
 
 def test_a_twin_of_a_held_out_image_is_told(data):
