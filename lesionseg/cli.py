@@ -31,7 +31,7 @@ def _sentence(error):
     return (f"{file} cannot be used ({reason}): see that it is there, whole and yours, "
             "or set LESIONSEG_DEBUG=1 to learn more.")
 
-# %% ../nbs/lib/cli.ipynb #9deebd2d
+# %% ../nbs/lib/cli.ipynb #9deebd2c
 _FLAGS = { # What several commands have
     'epochs': 'Passes over the training images; default the mode\'s, on synthetic images 8',
     'size': 'Side of the square images in pixels, from 64 to 1024; default 128, or the model\'s',
@@ -44,6 +44,7 @@ _FLAGS = { # What several commands have
     'threshold': 'A pixel is lesion if its probability is above this, 0 to 1',
     'tta': 'Average over each image\'s eight mirror images and turns? 8 times slower'}
 
+# %% ../nbs/lib/cli.ipynb #9deebd2d
 def _command(function):
     "Make a command of a function: what goes wrong ends in one sentence and exit code 1."
     flags = function.__annotations__

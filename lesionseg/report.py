@@ -21,9 +21,8 @@ from .inference import fuse_conv_bn, predict, predict_dataset
 from .masks import encode
 from .metrics import iou
 from .page import export_page, read_card
-from lesionseg.plots import (
-    encode_figure, plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds,
-    to_pixels)
+from .plots import (
+    encode_figure, plot_curves, plot_gallery, plot_scores, plot_summary, plot_thresholds, to_pixels)
 from .runs import Run
 
 # %% ../nbs/lib/report.ipynb #3a2ffe3e
