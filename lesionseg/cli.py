@@ -21,14 +21,13 @@ from fastcore.script import Param, call_parse
 # %% ../nbs/lib/cli.ipynb #7b1f526c
 def _sentence(error):
     "Tell what went wrong, whichever library noticed it, and with which file."
+    from lesionseg.core import reason_of
     if type(error).__name__ == 'LesionsegError': return str(error)
     frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
     named = [frame.get(name) for frame in frames for name in ('path', 'file')]
     named = [getattr(error, 'filename', None), *reversed(named)]
     file = next((name for name in named if isinstance(name, (str, Path))), 'This')
-    reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'
-    reason = reason.splitlines()[0].split('. ')[0].rstrip('.')
-    return (f"{file} cannot be used ({reason}): see that it is there, whole and yours, "
+    return (f"{file} cannot be used ({reason_of(error)}): see that it is there, whole and yours, "
             "or set LESIONSEG_DEBUG=1 to learn more.")
 
 # %% ../nbs/lib/cli.ipynb #9deebd2c
