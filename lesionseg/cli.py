@@ -21,7 +21,7 @@ from fastcore.script import Param, call_parse
 # %% ../nbs/lib/cli.ipynb #7b1f526c
 def _sentence(error):
     "Tell what went wrong, whichever library noticed it, and with which file."
-    from lesionseg.core import reason_of
+    from .core import reason_of
     if type(error).__name__ == 'LesionsegError': return str(error)
     frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
     named = [frame.get(name) for frame in frames for name in ('path', 'file')]
