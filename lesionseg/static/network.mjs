@@ -3,133 +3,133 @@
 // A graph has steps [kind, what it takes, what it gives, options, what nobody needs any more], as
 // `_packed` writes them; BatchNorm is merged into the convolutions. A value, {data, c, h, w},
 // has the rows of a plane, planes one behind the other, as PyTorch keeps them, of one image.
+// Plain loops over numbers that lie side by side: `map` and its like take several times as long.
 
-// Half precision: 1 bit sign, 5 bits exponent, 10 bits fraction.
-function fromHalf(bits) {
-  const exponent = bits >> 10 & 31, fraction = (bits & 1023)/1024
-  const size = exponent ? 2**(exponent - 15)*(1 + fraction) : 2**-14*fraction
-  return bits >> 15 ? -size : size
+// A matrix in the order in which `block` reads it: four rows at a time, column after column.
+function byFours(rows, columns, numberAt) {
+  const out = new Float32Array(4*Math.ceil(rows/4)*columns)
+  for (let i = 0; i < rows; i++) for (let p = 0; p < columns; p++)
+    out[4*((i >> 2)*columns + p) + (i & 3)] = numberAt(i, p)
+  return out
 }
 
-// Unpack the constants of a graph, each [name, shape, 'half' or 'float', start, length].
-export function constantsOf(graph, bytes) {
-  return Object.fromEntries(graph.constants.map(([name, shape, kind, start, length]) => {
-    const part = bytes.slice(start, start + length)
-    const data = kind === 'half' ? Float32Array.from(new Uint16Array(part.buffer), fromHalf)
-      : new Float32Array(part.buffer)
-    return [name, {data, shape}]
-  }))
+// bias + A B for A of m × k, by fours, and B of k × n: the one place where time is spent. Four
+// columns of B at a time, of twice the precision so that no number is converted in the loop.
+function product(A, B, m, k, n, bias) {
+  const wide = 4*Math.ceil(n/4), C = new Float32Array(4*Math.ceil(m/4)*wide)
+  bias.forEach((b, i) => C.fill(b, i*wide, (i + 1)*wide))
+  const four = new Float64Array(4*k)
+  for (let j = 0; j < n; j += 4) {
+    const many = Math.min(4, n - j)
+    for (let p = 0; p < k; p++) for (let c = 0; c < many; c++) four[4*p + c] = B[p*n + j + c]
+    for (let i = 0; i < m; i += 4) block(A, i*k, four, C, i*wide + j, wide)
+  }
+  if (wide > n) for (let i = 1; i < m; i++) C.copyWithin(i*n, i*wide, i*wide + n)
+  return C.subarray(0, m*n)
 }
 
-// C = A B for A of m × k and B of k × n: the one place where time is spent. Four rows and four
-// columns at a time, so that each number that is fetched is used four times.
-function product(A, B, m, k, n) {
-  const C = new Float32Array(m*n)
-  const high = m - m % 4, wide = n - n % 4
-  for (let i = 0; i < high; i += 4) for (let j = 0; j < wide; j += 4) block(A, B, C, i, j, k, n)
-  for (let i = 0; i < m; i++) for (let j = i < high ? wide : 0; j < n; j++)
-    for (let p = 0; p < k; p++) C[i*n + j] += A[i*k + p]*B[p*n + j]
-  return C
-}
-
-function block(A, B, C, i, j, k, n) {
+// Four rows times four columns: each number that is fetched is used four times.
+function block(A, from, B, C, at, n) {
   let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0
   let q = 0, r = 0, s = 0, t = 0, u = 0, v = 0, w = 0, x = 0
-  const first = i*k, second = first + k, third = second + k, fourth = third + k
-  for (let p = 0, from = j; p < k; p++, from += n) {
-    const b0 = B[from], b1 = B[from + 1], b2 = B[from + 2], b3 = B[from + 3]
-    const a0 = A[first + p], a1 = A[second + p], a2 = A[third + p], a3 = A[fourth + p]
+  for (let p = 0; p < B.length; p += 4, from += 4) {
+    const a0 = A[from], a1 = A[from + 1], a2 = A[from + 2], a3 = A[from + 3]
+    const b0 = B[p], b1 = B[p + 1], b2 = B[p + 2], b3 = B[p + 3]
     a += a0*b0; b += a0*b1; c += a0*b2; d += a0*b3
     e += a1*b0; f += a1*b1; g += a1*b2; h += a1*b3
     q += a2*b0; r += a2*b1; s += a2*b2; t += a2*b3
     u += a3*b0; v += a3*b1; w += a3*b2; x += a3*b3
   }
-  let at = i*n + j
-  C[at] = a; C[at + 1] = b; C[at + 2] = c; C[at + 3] = d; at += n
-  C[at] = e; C[at + 1] = f; C[at + 2] = g; C[at + 3] = h; at += n
-  C[at] = q; C[at + 1] = r; C[at + 2] = s; C[at + 3] = t; at += n
-  C[at] = u; C[at + 1] = v; C[at + 2] = w; C[at + 3] = x
+  C[at] += a; C[at + 1] += b; C[at + 2] += c; C[at + 3] += d; at += n
+  C[at] += e; C[at + 1] += f; C[at + 2] += g; C[at + 3] += h; at += n
+  C[at] += q; C[at + 1] += r; C[at + 2] += s; C[at + 3] += t; at += n
+  C[at] += u; C[at + 1] += v; C[at + 2] += w; C[at + 3] += x
 }
 
-// For each place of a kernel the rows of the small plane that meet the large one, where they lie
-// `stride` apart: visit(place in the kernel, index in the small, index in the large, how many).
-function meet(small, large, {k, stride, pad}, visit) {
-  for (let y = 0; y < k; y++) for (let x = 0; x < k; x++) {
-    const first = Math.max(0, Math.ceil((pad - x)/stride))
-    const last = Math.min(small.w - 1, Math.floor((large.w - 1 + pad - x)/stride))
-    for (let row = 0; row < small.h; row++) {
-      const down = row*stride + y - pad
-      if (down < 0 || down >= large.h) continue
-      const to = down*large.w + first*stride + x - pad
-      visit(y*k + x, row*small.w + first, to, last - first + 1)
+// Depthwise convolution: each plane, in a frame of zeros, meets its own kernel of 3 × 3.
+function depthwise({data, h, w}, kernels, bias, stride, out) {
+  const wide = w + 2, framed = new Float64Array(wide*(h + 2))
+  const result = new Float32Array(out.c*out.h*out.w)
+  for (let c = 0; c < out.c; c++) {
+    for (let y = 0; y < h; y++) for (let x = 0, to = (y + 1)*wide + 1; x < w; x++)
+      framed[to + x] = data[(c*h + y)*w + x]
+    const b = bias[c], [k0, k1, k2, k3, k4, k5, k6, k7, k8] = kernels.subarray(9*c, 9*c + 9)
+    for (let y = 0; y < out.h; y++) for (let x = 0, to = (c*out.h + y)*out.w; x < out.w; x++) {
+      const i = (y*wide + x)*stride, j = i + wide, k = j + wide
+      result[to + x] = b + k0*framed[i] + k1*framed[i + 1] + k2*framed[i + 2] +
+        k3*framed[j] + k4*framed[j + 1] + k5*framed[j + 2] +
+        k6*framed[k] + k7*framed[k + 1] + k8*framed[k + 2]
     }
   }
+  return result
 }
 
-function addBias(data, bias, area) {
-  bias.forEach((b, c) => { for (let i = c*area; i < (c + 1)*area; i++) data[i] += b })
-  return data
+// For each place of a kernel and each pixel of the small plane: the pixel that it meets in the
+// large one, where small ones lie `stride` apart; -1 outside.
+function meetings(small, large, k, stride, pad) {
+  const out = new Int32Array(k*k*small.h*small.w)
+  let i = 0
+  for (let y = -pad; y < k - pad; y++) for (let x = -pad; x < k - pad; x++)
+    for (let row = y; row < y + small.h*stride; row += stride)
+      for (let column = x; column < x + small.w*stride; column += stride) out[i++] =
+        row < 0 || row >= large.h || column < 0 || column >= large.w ? -1 : row*large.w + column
+  return out
 }
 
-const shapeOf = ({shape}, {strides, pads}) => ({k: shape[2], stride: strides[0], pad: pads[0]})
-
-// Convolution: every patch becomes a column, then one product. With as many groups as channels
-// (depthwise) each plane meets its own kernel.
-function conv([x, weight, bias], options) {
-  const shape = shapeOf(weight, options)
-  const side = length => (length + 2*shape.pad - shape.k)/shape.stride + 1 | 0
-  const out = {c: weight.shape[0], h: side(x.h), w: side(x.w)}
-  const area = out.h*out.w, kk = shape.k**2, plane = x.h*x.w
-  let data = new Float32Array(out.c*area)
-  if (options.group > 1) for (let c = 0; c < out.c; c++)
-    meet(out, x, shape, (place, i, j, many) => {
-      const w = weight.data[c*kk + place], from = c*plane + j, to = c*area + i
-      for (let n = 0; n < many; n++) data[to + n] += w*x.data[from + n*shape.stride]
-    })
-  else {
-    let columns = x.data // a kernel of one pixel: the patches are the pixels
-    if (kk > 1 || shape.stride > 1) {
-      columns = new Float32Array(x.c*kk*area)
-      for (let c = 0; c < x.c; c++) meet(out, x, shape, (place, i, j, many) => {
-        const from = c*plane + j, to = (c*kk + place)*area + i
-        for (let n = 0; n < many; n++) columns[to + n] = x.data[from + n*shape.stride]
-      })
-    }
-    data = product(weight.data, columns, out.c, x.c*kk, area)
+// Convolution: every patch becomes a column, then one product.
+function conv([x, weight, bias], {strides: [stride], pads: [pad], group}) {
+  const [channels, , k] = weight.shape, side = length => (length + 2*pad - k)/stride + 1 | 0
+  const out = {c: channels, h: side(x.h), w: side(x.w)}, length = x.c*k*k, area = out.h*out.w
+  if (group > 1) return {...out, data: depthwise(x, weight.data, bias.data, stride, out)}
+  let columns = x.data // a kernel of one pixel: the patches are the pixels
+  if (k > 1) {
+    columns = new Float32Array(length*area)
+    const met = meetings(out, x, k, stride, pad)
+    for (let c = 0, to = 0; c < x.c; c++) for (let i = 0; i < met.length; i++, to++)
+      if (met[i] >= 0) columns[to] = x.data[c*x.h*x.w + met[i]]
   }
-  return {...out, data: addBias(data, bias.data, area)}
+  weight.rows ??= byFours(channels, length, (i, p) => weight.data[i*length + p])
+  return {...out, data: product(weight.rows, columns, channels, length, area, bias.data)}
 }
 
 // Transposed convolution: one product, then every pixel adds its patch to the larger plane.
-function convTransposed([x, weight, bias], options) {
-  const shape = shapeOf(weight, options)
-  const side = length => (length - 1)*shape.stride - 2*shape.pad + shape.k
-  const out = {c: weight.shape[1], h: side(x.h), w: side(x.w)}
-  const area = out.h*out.w, kk = shape.k**2, plane = x.h*x.w, rows = out.c*kk
-  const turned = new Float32Array(rows*x.c)
-  for (let i = 0; i < x.c; i++) for (let j = 0; j < rows; j++)
-    turned[j*x.c + i] = weight.data[i*rows + j]
-  const patches = product(turned, x.data, rows, x.c, plane)
-  const data = new Float32Array(out.c*area)
-  for (let c = 0; c < out.c; c++) meet(x, out, shape, (place, i, j, many) => {
-    const from = (c*kk + place)*plane + i, to = c*area + j
-    for (let n = 0; n < many; n++) data[to + n*shape.stride] += patches[from + n]
-  })
-  return {...out, data: addBias(data, bias.data, area)}
+function convTransposed([x, weight, bias], {strides: [stride], pads: [pad]}) {
+  const [, channels, k] = weight.shape, side = length => (length - 1)*stride - 2*pad + k
+  const out = {c: channels, h: side(x.h), w: side(x.w)}, rows = channels*k*k, area = out.h*out.w
+  weight.rows ??= byFours(rows, x.c, (i, p) => weight.data[p*rows + i])
+  const patches = product(weight.rows, x.data, rows, x.c, x.h*x.w, [])
+  const data = new Float32Array(channels*area), met = meetings(x, out, k, stride, pad)
+  for (let c = 0, from = 0; c < channels; c++) {
+    data.fill(bias.data[c], c*area, (c + 1)*area)
+    for (let i = 0; i < met.length; i++, from++)
+      if (met[i] >= 0) data[c*area + met[i]] += patches[from]
+  }
+  return {...out, data}
 }
 
 // Number by number; a constant with one number a channel serves its whole plane.
-const each = f => ([a, b]) => {
-  const step = a.data.length/b.data.length
-  return {...a, data: a.data.map((value, i) => f(value, b.data[i/step | 0]))}
+const each = kind => ([a, b]) => {
+  const data = new Float32Array(a.data.length), many = data.length/b.data.length
+  for (let j = 0, i = 0; j < b.data.length; j++) for (const end = i + many; i < end; i++) {
+    const v = a.data[i], w = b.data[j]
+    data[i] = kind === 'Add' ? v + w : kind === 'Sub' ? v - w : v/w
+  }
+  return {...a, data}
+}
+
+// From 0 to `high`, in place, since nobody asks for the old numbers. Without an `if`: a processor
+// guesses its answer, and here every other guess is wrong.
+const clip = high => ([x]) => {
+  for (let i = 0, {data} = x; i < data.length; i++)
+    data[i] = (Math.abs(data[i]) - Math.abs(data[i] - high) + high)/2
+  return x
 }
 
 const KINDS = {
   Conv: conv, ConvTranspose: convTransposed,
-  Add: each((a, b) => a + b), Sub: each((a, b) => a - b), Div: each((a, b) => a/b),
+  Relu: clip(2**20), Clip: clip(6), // the first number is larger than all there are
+  Add: each('Add'), Sub: each('Sub'), Div: each('Div'),
   Identity: ([x]) => x, // dropout, which rests
-  Relu: ([x]) => ({...x, data: x.data.map(v => v > 0 ? v : 0)}),
-  Clip: ([x]) => ({...x, data: x.data.map(v => v < 0 ? 0 : v > 6 ? 6 : v)}), // ReLU6
   Concat: ([a, b]) => {
     const data = new Float32Array(a.data.length + b.data.length)
     data.set(a.data)

@@ -1,9 +1,27 @@
 // Beside the page, so that it stays alive: photographs in, probabilities and files out. Each
 // message is {id, task, …}; the answer has the same id.
-import {constantsOf, forward} from './network.mjs'
+import {forward} from './network.mjs'
 import {png, resize, squash} from './pixels.mjs'
 
 let graph, constants
+
+// From half precision (sign, 5 bits of exponent, 10 of fraction) to single (8 and 23): all bits
+// move to their places; there the exponent counts from 15, here from 127.
+function fromHalf(halves) {
+  const bits = new Int32Array(halves), numbers = new Float32Array(bits.buffer)
+  for (let i = 0; i < bits.length; i++) bits[i] = (bits[i] & 32768) << 16 | (bits[i] & 32767) << 13
+  for (let i = 0; i < bits.length; i++) numbers[i] *= 2**112
+  return numbers
+}
+
+// Unpack the constants of a graph, each [name, shape, 'half' or 'float', start, length].
+function constantsOf(graph, bytes) {
+  return Object.fromEntries(graph.constants.map(([name, shape, kind, start, length]) => {
+    const {buffer} = bytes.slice(start, start + length)
+    const data = kind === 'half' ? fromHalf(new Uint16Array(buffer)) : new Float32Array(buffer)
+    return [name, {data, shape}]
+  }))
+}
 
 // The numbers of the network, and one image for nothing: the first is slow, as it is compiled.
 function load(message) {
