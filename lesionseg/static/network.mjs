@@ -84,9 +84,9 @@ function conv([x, weight, bias], {strides: [stride], pads: [pad], group}) {
   let columns = x.data // a kernel of one pixel: the patches are the pixels
   if (k > 1) {
     columns = new Float32Array(length*area)
-    const met = meetings(out, x, k, stride, pad)
-    for (let c = 0, to = 0; c < x.c; c++) for (let i = 0; i < met.length; i++, to++)
-      if (met[i] >= 0) columns[to] = x.data[c*x.h*x.w + met[i]]
+    const met = meetings(out, x, k, stride, pad), plane = x.h*x.w
+    for (let c = 0, to = 0, {data} = x; c < x.c; c++) for (let i = 0; i < met.length; i++, to++)
+      if (met[i] >= 0) columns[to] = data[c*plane + met[i]]
   }
   weight.rows ??= byFours(channels, length, (i, p) => weight.data[i*length + p])
   return {...out, data: product(weight.rows, columns, channels, length, area, bias.data)}

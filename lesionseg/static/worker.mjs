@@ -26,8 +26,8 @@ function constantsOf(graph, bytes) {
 // The numbers of the network, and one image for nothing: the first is slow, as it is compiled.
 function load(message) {
   graph = message.graph
-  const bytes = Uint8Array.fromBase64?.(message.weights) ??
-    Uint8Array.from(atob(message.weights), letter => letter.charCodeAt(0))
+  const letters = atob(message.weights), bytes = new Uint8Array(letters.length)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i)
   constants = constantsOf(graph, bytes)
   forward(graph, constants, new Float32Array(3*64*64), 64)
   return {}
