@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np, pytest, torch
 from PIL import Image
 
-from conftest import shell
+from conftest import ROOT, shell
 from lesionseg import LesionSegmenter, segment
 from lesionseg.core import to_base64
 from lesionseg.files import read_mask
@@ -197,11 +197,20 @@ def test_masks_go_into_a_folder(browser, page_file, photos):
         page.tab.close()
 
 
+@pytest.mark.skipif(shutil.which('node') is None, reason='no node')
+def test_the_network_is_quick(page_file):
+    "Far above the .3 seconds of a quiet core: the machine may be slow, and have other work."
+    command = ['node', ROOT/'tests/network_time.mjs', page_file, '8']
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(answer)['cpu'] < 1
+
+
 @in_chromium
-def test_any_model_at_any_side(browser, photos, tmp_path):
-    "An untrained network of 64 pixels, normalized or not: the same numbers."
+@pytest.mark.parametrize('side', [32, 96]) # its planes shrink to one pixel, and to nine
+def test_any_model_at_any_side(browser, photos, tmp_path, side):
+    "An untrained network: the same numbers."
     torch.manual_seed(0)
-    model = LesionSegmenter(normalize=True, size=64).eval()
+    model = LesionSegmenter(normalize=True, size=side).eval()
     export_page(model, tmp_path/'own.html')
     page = Page(browser, (tmp_path/'own.html').as_uri())
     page.add(photos[:1])
