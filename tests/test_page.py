@@ -309,6 +309,8 @@ def test_keys_and_synthetic_images(page):
     assert len(set(modes)) == 4
     assert float(page.text('#area').split()[0]) > 2
     assert 'the lesion is' in page.tab.locator('#view').get_attribute('aria-label')
+    page.press('Remove this photograph')
+    page.wait('synthetic_2 is removed.')
 
 
 OUTSIDE = '''() => [...document.querySelectorAll('main *, header *, footer *')]
@@ -316,6 +318,9 @@ OUTSIDE = '''() => [...document.querySelectorAll('main *, header *, footer *')]
     .filter(node => node.getBoundingClientRect().right > innerWidth + 1
                     || node.matches('button') && node.scrollWidth > node.clientWidth + 1)
     .map(node => node.outerHTML.slice(0, 80))'''
+
+CUT = '''() => [...document.querySelectorAll('#film span:last-child')]
+    .filter(node => node.scrollWidth > node.clientWidth).map(node => node.textContent)'''
 
 
 @in_chromium
@@ -330,6 +335,7 @@ def test_it_fits(browser, page_file, photos, width, scheme, tmp_path):
         step()
         page.tab.screenshot(path=tmp_path/f'{name}.png', full_page=True)
         assert page.tab.evaluate(OUTSIDE) == []
+        assert page.tab.evaluate(CUT) == []
         assert page.tab.evaluate('document.documentElement.scrollWidth') <= width
     heights = [button.bounding_box()['height'] for button in page.tab.locator('button').all()
                if button.is_visible()]

@@ -118,6 +118,7 @@ function remove(photo) {
   const at = photos.indexOf(photo)
   if (at < 0) return
   photos.splice(at, 1)
+  say(`${photo.name} is removed.`)
   if (current === photo) {
     close()
     current = null
