@@ -43,9 +43,12 @@ export function resize(plane, w, h, to, down, spans = [w, h], keep = value => va
 function reduced(pixels, w, h, across, down) {
   const [wide, high] = [Math.ceil(w/across), Math.ceil(h/down)]
   const planes = [0, 1, 2].map(() => new Float32Array(wide*high))
-  for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
-    const to = Math.floor(y/down)*wide + Math.floor(x/across)
-    for (let c = 0; c < 3; c++) planes[c][to] += pixels[4*(y*w + x) + c]
+  const [red, green, blue] = planes
+  for (let y = 0, from = 0; y < h; y++) for (let x = 0; x < w; x++, from += 4) {
+    const to = (y/down | 0)*wide + (x/across | 0)
+    red[to] += pixels[from]
+    green[to] += pixels[from + 1]
+    blue[to] += pixels[from + 2]
   }
   const size = (i, block, length) => Math.min(block, length - i*block)
   for (const plane of planes) for (let y = 0; y < high; y++) for (let x = 0; x < wide; x++) {
