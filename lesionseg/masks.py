@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from .core import (
     LesionsegError, Pixels, atomic_write, available_cores, fill_template, keep_freed_memory, locked,
-    remove_leftovers, to_base64)
+    logger, remove_leftovers, to_base64)
 from .files import find_masks, read_image, read_mask, walk
 from .inference import (
     compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
@@ -259,7 +259,7 @@ def _finish_all(images, how, pool):
         keep_freed_memory(False)
         finished = write_predictions(rows, table)
     said = Counter([row.get('said', '') for row in rows.values()] + [*finished.remark.dropna()])
-    for words in sorted(said.keys() - {''}): print(f'{words}: {said[words]}')
+    for words in sorted(said.keys() - {''}): logger.info(f'{words}: {said[words]}')
     return finished
 
 def _how(model, threshold, tta, largest_component):
@@ -319,7 +319,7 @@ def segment_folder(
     if not 0 <= threshold <= 1:
         raise LesionsegError(f"threshold is {threshold}: choose a number from 0 to 1.")
     images, left_out = find_images(inputs, recursive)
-    if left_out: print(f'Left out: {left_out}.')
+    if left_out: logger.info(f'Left out: {left_out}.')
     if not isinstance(model, LesionSegmenter): model = LesionSegmenter.from_pretrained(model)
     keep_freed_memory()
     out = Path(out)

@@ -17,8 +17,9 @@ import numpy as np, pandas as pd, torch
 from tqdm import tqdm
 
 from . import __version__
-from .core import (
-    LesionsegError, atomic_write, keep_freed_memory, locked, reading, remove_leftovers, set_seed)
+from lesionseg.core import (
+    LesionsegError, atomic_write, keep_freed_memory, locked, logger, reading, remove_leftovers,
+    set_seed)
 from .data import LesionData
 from .inference import fuse_conv_bn, predict, score_dataset
 from .metrics import METRICS
@@ -170,7 +171,8 @@ class _TrainingRun(Run):
         "Go back to the newest whole checkpoint. Returns its history, a dictionary for each epoch."
         states = [_read_checkpoint(file) for file in self.files()]
         whole = [*filter(None, states)]
-        if len(whole) < len(states): print(f"{self.path}: a checkpoint is damaged and not used.")
+        if len(whole) < len(states):
+            logger.warning(f"{self.path}: a checkpoint is damaged and not used.")
         if not whole and (self.finished or (self.path/'history.csv').is_file()):
             raise LesionsegError(f"{self.path} has no whole checkpoint to go on from: "
                                  "choose another name or delete the folder.")
@@ -220,7 +222,7 @@ def _tell(history):
     said = f"epoch {last.name}: loss {last.train_loss:.3f}"
     if not np.isnan(last.valid_loss):
         said += f", validation loss {last.valid_loss:.3f}, IoU {last.valid_iou:.3f}"
-    print(said, flush=True)
+    logger.info(said)
 
 def _fit(model, parts, run, callbacks, quiet):
     "Train up to the last epoch, or to Ctrl-C. Returns the history."
@@ -232,8 +234,9 @@ def _fit(model, parts, run, callbacks, quiet):
     try: return fit(channels_last_for_training(model), loaders, cfg, run, callbacks, progress)
     except KeyboardInterrupt:
         history = run.resume(model)
-        accelerator.print(f"Stopped after {len(history)} of {cfg.epochs} epochs; {run.path} keeps "
-                          "them, and the same call goes on from there.")
+        if accelerator.is_main_process:
+            logger.info(f"Stopped after {len(history)} of {cfg.epochs} epochs; {run.path} keeps "
+                        "them, and the same call goes on from there.")
         return history
 
 def _finish(run, history, model, test):

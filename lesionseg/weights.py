@@ -13,7 +13,7 @@ from pathlib import Path
 import safetensors.torch, torch
 from fastcore.basics import patch
 
-from .core import LesionsegError, atomic_write, call_within, reading
+from .core import LesionsegError, atomic_write, call_within, logger, reading
 from .model import Encoder, LesionSegmenter
 
 PACKAGED = 'isic2016' # The trained model that comes with the package
@@ -106,7 +106,7 @@ def from_pretrained(cls: LesionSegmenter,
     like_on_hub = re.fullmatch(r'[\w-]+/[\w.-]+(?<!\.safetensors)', name)
     if not like_on_hub or Path(name).parent.is_dir(): return load_model(name)
     from huggingface_hub import hf_hub_download, model_info
-    print(f'{name} is no path here: asking the hub for it, one try of {_TIMEOUT} s.')
+    logger.info(f'{name} is no path here: asking the hub for it, one try of {_TIMEOUT} s.')
     try: call_within(_TIMEOUT, partial(model_info, name, token=options.get('token')))
     except Exception: options['local_files_only'] = True # `hf_hub_download` would try five times
     fetch = partial(hf_hub_download, name, 'model.safetensors', **options)
