@@ -22,7 +22,6 @@ READERS = { # Exports that no other file names: readers and their own code use t
     'transforms.random_affine', 'transforms.color_jitter', 'weights.PACKAGED',
     'weights.ARCHITECTURE', 'inference.OnnxSegmenter', 'training.LOSSES',
     'training.SCHEDULES', 'training.batch_metrics', 'training.lr_lambda',
-    'synthetic.Pigment', 'synthetic.Clutter', 'synthetic.Camera',
     'masks.find_images', 'editor.Corrector'}
 ORDER = '''core files data metrics model transforms weights inference training runs comparison plots
     synthetic download masks editor convert teach page report release widgets exercises
