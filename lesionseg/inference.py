@@ -26,16 +26,12 @@ from .model import check_sides
 from .weights import LesionSegmenter
 
 # %% ../nbs/lib/inference.ipynb #c7c90140
-def _at_rest(model):
-    "The network itself if it is in evaluation mode and single precision, else a copy that is."
-    is_single = all(p.dtype == torch.float32 for p in model.parameters())
-    if is_single and not any(module.training for module in model.modules()): return model
-    return deepcopy(model).eval().float()
-
 @torch.inference_mode()
 def predict(model: nn.Module, images: Images, batch_size: int=64) -> Probs: # On the CPU
     "Predict with a network that gives logits: each pixel's probability to be lesion."
-    model = _at_rest(model)
+    is_single = all(p.dtype == torch.float32 for p in model.parameters())
+    if not is_single or any(module.training for module in model.modules()):
+        model = deepcopy(model).eval().float()
     device = next(chain(model.parameters(), model.buffers())).device
     batches = images.to(torch.float32).split(batch_size)
     probs = torch.cat([model(batch.to(device)).sigmoid().cpu() for batch in batches])

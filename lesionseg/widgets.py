@@ -26,8 +26,7 @@ def _ipywidgets() -> Any:
     "Import ipywidgets where a widget is made; all else works without it."
     import ipywidgets
     if int(ipywidgets.__version__.split('.')[0]) >= 8: return ipywidgets
-    raise LesionsegError(f"Widgets need ipywidgets 8, and {ipywidgets.__version__} is installed: "
-                         "pip install -U ipywidgets, and restart the kernel.")
+    raise LesionsegError("Widgets need ipywidgets 8: pip install -U ipywidgets, then a new kernel.")
 
 class Explorer:
     "Controls above a montage that follows them; its rows come from `render`."
