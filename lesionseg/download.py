@@ -7,7 +7,6 @@ __all__ = ['download_isic2016']
 
 # %% ../nbs/lib/download.ipynb #9ec7464d
 import io, json, re, tempfile, time, zipfile
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +47,7 @@ def _check_zip(path, folder, count):
 # %% ../nbs/lib/download.ipynb #1c7fb2d9
 def _find_or_fetch(path, folder, count, places):
     "The files in a checked zip, and the address that it was fetched from, if it was."
+    places = [places] if isinstance(places, str) else places
     urls = [f'{place.rstrip("/")}/{path.name}' for place in places]
     told = []
     for url in [None] if path.exists() else urls:
@@ -88,7 +88,7 @@ def _unpack(path, infos, target):
         unpacked.rename(target)
 
 # %% ../nbs/lib/download.ipynb #43f68e3b
-def download_isic2016(root: str|Path='data/isic2016', base_urls: Sequence[str]=_PLACES,
+def download_isic2016(root: str|Path='data/isic2016', base_urls: str|list|tuple=_PLACES,
                       counts: dict=_COUNTS) -> Path:
     "Fetch and unpack what is missing of the ISIC 2016 Part 1 data into four folders."
     root = Path(root)
