@@ -22,10 +22,8 @@ _FROM = { # the names of the README, each imported when it is first asked for
 _MODULE = {name: module for module, names in _FROM.items() for name in names}
 __all__ = ['__version__', *_MODULE]
 
-
 def __getattr__(name):
     if name not in _MODULE: raise AttributeError(f"module 'lesionseg' has no attribute '{name}'")
     return getattr(_import_module(f'.{_MODULE[name]}', __name__), name)
-
 
 def __dir__(): return sorted(__all__)

@@ -32,6 +32,7 @@ def _sentence(error):
 
 # %% ../nbs/lib/cli.ipynb #9deebd2c
 _FLAGS = { # What several commands have
+    'batch_size': 'Images a step; default the mode\'s (45), on synthetic images 15',
     'epochs': 'Passes over the training images; default the mode\'s, on synthetic images 8',
     'size': 'Side of the square images in pixels, from 64 to 1024; default 128, or the model\'s',
     'data': 'Folder of the data set; default $LESIONSEG_DATA, else the built-in images',
@@ -60,10 +61,6 @@ def _command(function):
                 given = signature(function).bind(*args, **kwargs)
                 given.apply_defaults()
                 _check_arguments(function.__name__, **given.arguments)
-                from . import core
-                out = given.arguments.get('out')
-                for folder in [Path(out), Path(out).parent] if out else []:
-                    core.remove_leftovers(folder) # of commands that were killed
                 function(*args, **kwargs)
                 sys.stdout.flush()
         except KeyboardInterrupt: sys.exit(130)
@@ -242,13 +239,12 @@ def _run(given):
 @_command
 def train(
     mode: str=None, # feature_extraction, finetuning (default), tuned, fast, taught (with --images)
-    batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     encoder_lr: float=None, # Learning rate of the encoder; default the mode's, as published 0.0001
     decoder_lr: float=None, # Learning rate of the decoder; default the mode's, as published 0.01
     seed: int=0, # Of initial weights, shuffling, dropout and augmentation
     data: _path=None, size: int=None, allow: str='', weights: _path=None, epochs: int=None,
+    batch_size: int=None, normalize: bool=False, validate_on: str=None, valid_fraction: float=None,
     out: _path=None, # Run folder; default runs/DATA/MODE-seedN, with what differs from the default
-    normalize: bool=False, validate_on: str=None, valid_fraction: float=None,
     augment: bool=False, # Flip, turn, zoom and recolor the training images?
     start: _path=None, # Begin with all weights of this: isic2016, a run folder or file
     more: _path=None, # Folder of another data set, all of whose images are added for training
@@ -272,26 +268,22 @@ def _load_test(root, size, allow):
     pixels, notes = files.load_pixels(pairs, size, None, allow)
     return data.LesionDataset(pixels, [pair.id for pair in pairs]), notes
 
-def _check_data(path, data, root, allow):
-    "Say that a run was made on other data; refuse it if none were asked for."
-    from . import runs
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    if path == _PACKAGED or not _is_run(folder): return
-    run = runs.Run(folder)
-    test, _ = _load_test(root, run.size, allow)
-    said = f"{path} was made on {run.config['data']['name']}, and these test images are others"
-    if test.fingerprint() != run.tested_on:
-        _check(_given(data), f"{said}: give its data with --data.")
-        print(f'{said}.')
-
 def _test_images(models, data, size, allow):
     "Load the test images for some models by path; the size is the first one's own."
+    from . import runs
     root = _given(data) or _built_in()
     size = size or next(iter(models.values())).size
     for path, model in models.items():
         if model.size != size:
             print(f"{path} was trained at {model.size} pixels a side; these are {size}.")
-        _check_data(path, data, root, allow)
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        if path == _PACKAGED or not _is_run(folder): continue
+        run = runs.Run(folder)
+        said = f"{path} was made on {run.config['data']['name']}, and these test images are others"
+        if _load_test(root, run.size, allow)[0].fingerprint() != run.tested_on:
+            _check(_given(data), f"{said}: give its data with --data.") # else it is meant
+            print(f'{said}.')
+
     test, notes = _load_test(root, size, allow)
     for note in notes: print(note)
     print(f"{len(test)} test images: {root if _given(data) else 'built-in, synthetic'}.")
@@ -331,8 +323,7 @@ def evaluate(
 ):
     "Score a model, or masks, on the test images: mean with 95 % interval, spread, worst, median."
     from . import LesionSegmenter, comparison, core, files, inference
-    _check(bool(model_path) != bool(masks), "Give a model (--model_path) or a folder of masks "
-           "(--masks), one of the two.")
+    _check(bool(model_path) != bool(masks), "Give --model_path or --masks, one of the two.")
     if masks: scores = _score_masks(masks, _given(data) or _built_in(), allow)
     else:
         model = LesionSegmenter.from_pretrained(model_path)
@@ -397,16 +388,16 @@ def _report(runs, data, out, threshold):
 def compare(
     modes: Param('feature_extraction, finetuning, tuned, fast; default the first two', str,
                  nargs='+')=None,
-    batch_size: int=None, # Images a step; default the mode's (45), on synthetic images 15
     seeds: Param('A run of each strategy for each of these; default 0', int, nargs='+')=None,
     data: _path=None, size: int=128, allow: str='', weights: _path=None, threshold: float=.5,
-    epochs: int=None, normalize: bool=False, validate_on: str='test', valid_fraction: float=None,
+    epochs: int=None, batch_size: int=None, normalize: bool=False, validate_on: str='test',
+    valid_fraction: float=None,
     out: _path=None, # Folder for runs, table, figures and report; default runs/DATA
 ):
     "Train strategies and write a report. The same command again goes on where it stopped."
-    from . import runs, training
+    from . import training
     seeds = dict.fromkeys(seeds or [0])
-    for seed in seeds: runs.check_seed(seed)
+    for seed in seeds: _check(0 <= seed <= 4000, f"seed is {seed}: choose one from 0 to 4000.")
     dataset = _data(data, size, allow)
     _check(len(dataset.test), f"{dataset.root} has no test images to compare on.")
     given = locals()
@@ -429,7 +420,6 @@ def predict(
     overlay: bool=False, # Write NAME_overlay.jpg too: the image with the outline of its mask?
     probability: bool=False, # Write NAME_probability.png too, with 16 bits a pixel?
     recursive: bool=False, # Look into the sub-folders of folders too?
-    batch_size: int=16, # Images that are worked on at a time, at most one on each core
     redo_corrected: bool=False, # Make corrected masks anew? The old ones go to the folder replaced
     device: str='auto', # Where the network runs: auto, cpu, cuda, cuda:1 or mps
 ):
@@ -442,7 +432,7 @@ def predict(
     except (RuntimeError, AssertionError):
         return _check(False, f"There is no {device} device here: choose auto or cpu.")
     table = segment_folder(inputs, out, network, threshold, tta, not all_components, overlay,
-                           probability, recursive, batch_size, redo_corrected)
+                           probability, recursive, redo_corrected)
     failed = table[table.error != '']
     print(f"{len(table) - len(failed)} of {len(table)} images have a mask in {out}; "
           "review.html there shows the most doubtful first.")
@@ -458,8 +448,7 @@ def convert(
     "Make NAME_segmentation.png of outlines that were drawn in labelme, CVAT or another tool."
     from .convert import convert_masks
     labels = convert_masks(folder, out, label)
-    taken = {name or 'no outline': number for name, number in labels.items()}
-    print(f"Shapes by label: {taken}. The masks are in {out}.")
+    print(f"Shapes by label: {dict(labels)}. The masks are in {out}.")
 
 # %% ../nbs/lib/cli.ipynb #dcfb0893
 @_command

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['by_strategy', 'comparison_table', 'threshold_sweep', 'pick_by_rank', 'score_table', 'bootstrap_interval',
            'paired_test', 'paired_table', 'bootstrap_difference', 'seed_blocked', 'blocked_difference', 'verdict',
-           'summarize_runs', 'image_properties', 'quintiles']
+           'summarize_runs', 'image_properties']
 
 # %% ../nbs/05_comparison.ipynb #53bb2626
 from functools import cache
@@ -105,21 +105,18 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
     return tuple(np.quantile(values[drawn].mean(1), [.025, .975]).tolist())
 
 # %% ../nbs/05_comparison.ipynb #a5df31b7
-def _signed_ranks(difference):
-    "The p-value of the Wilcoxon signed-rank test, and the rank-biserial correlation."
-    from scipy import stats
-    moved = difference[difference != 0]
-    if not len(moved): return 1., 0.
-    ranks = stats.rankdata(abs(moved))
-    p = stats.wilcoxon(difference).pvalue # type: ignore (a tuple with names)
-    return p, float((np.sign(moved)*ranks).sum()/ranks.sum())
-
 def paired_test(first: pd.Series, second: pd.Series) -> pd.Series:
     "Compare the second scores with the first by image: how often, how much, how surely."
+    from scipy import stats
     _check_images(first, second)
     difference = (second - first).to_numpy()
     low, high = bootstrap_interval(difference)
-    p, effect = _signed_ranks(difference)
+    moved, p, effect = difference[difference != 0], 1., 0.
+    if len(moved): # Wilcoxon's signed-rank test, and the rank-biserial correlation
+        ranks = stats.rankdata(abs(moved))
+        p = stats.wilcoxon(difference).pvalue # type: ignore (a tuple with names)
+        effect = float((np.sign(moved)*ranks).sum()/ranks.sum())
+
     better, worse = (int((side > 0).sum()) for side in (difference, -difference))
     return pd.Series({'images': len(difference), 'better': better, 'worse': worse,
                       'mean difference': difference.mean(), 'low': low, 'high': high,
@@ -207,9 +204,8 @@ def _contrast(image, mask):
 
 def _border_contact(mask):
     "Find the share of the boundary's pixels that lie on the frame, 0 to 1."
-    frame = np.pad(np.zeros(np.array(mask.shape) - 2, bool), 1, constant_values=True)
     edge = boundary(mask)
-    return (edge & frame).sum()/max(edge.sum(), 1)
+    return (edge.sum() - edge[1:-1, 1:-1].sum())/max(edge.sum(), 1)
 
 def _hair(image):
     "Find the share of the frame under thin lines, darker than what surrounds them."
@@ -226,8 +222,3 @@ def image_properties(images: Images, masks: Masks, ids: list[str]) -> pd.DataFra
              'border contact': _border_contact(mask), 'hair': _hair(image)}
             for image, mask in pairs]
     return pd.DataFrame(rows, index=pd.Index(ids, name='id'))
-
-# %% ../nbs/05_comparison.ipynb #eb441417
-def quintiles(values: pd.Series) -> pd.Series:
-    "Cut images into five equal groups, 1 for the lowest; equal values share one."
-    return np.ceil((5*values.rank(pct=True)).round(9)).astype(int)

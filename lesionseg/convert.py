@@ -91,11 +91,11 @@ def convert_masks(
     folder: str|Path, # With files of labelme, COCO, YOLO or CVAT, at any depth
     out: str|Path, # Folder for the masks
     label: str='', # Take the shapes of this label; default all
-) -> Counter: # How many shapes of each label were there; '' stands for boxes and the like
+) -> Counter: # How many shapes of each label were there; 'no outline' for boxes
     "Write NAME_segmentation.png for each image that has a shape."
     labels, written = Counter(), 0
     for name, shapes in _shapes(Path(folder)):
-        labels.update(kind if mask.getbbox() else '' for kind, mask in shapes)
+        labels.update(kind if mask.getbbox() else 'no outline' for kind, mask in shapes)
         chosen = [mask for kind, mask in shapes if mask.getbbox() and label in ('', kind)]
         if not chosen: continue
         save_mask(np.any([*map(np.asarray, chosen)], axis=0), Path(out)/f'{name}_segmentation.png')

@@ -20,21 +20,20 @@ from .core import Images, LesionsegError, Masks
 from .files import find_files, load_pixels, parse_allow, split_ids
 
 # %% ../nbs/01_data.ipynb #7c0a1de5
-def _transformed(transform, image, mask):
-    "Apply a transform of single images, of torchvision (v2) or as albumentations has them."
-    if isinstance(transform, torch.nn.Module):
-        from torchvision import tv_tensors # here, since importing it takes a while
-        return transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
-    both = transform(image=image.permute(1, 2, 0).numpy(), mask=mask[0].numpy())
-    image, mask = (torch.from_numpy(both[name].copy()) for name in ('image', 'mask'))
-    return image.permute(2, 0, 1), mask[None]
-
 def _apply(transform, images, masks):
-    "Apply a transform at once if it takes batches, else to one image after the other."
+    "Apply a transform of batches at once, one of torchvision (v2) or albumentations by image."
+    is_module = isinstance(transform, torch.nn.Module)
     named = {'mask', 'force_apply'} & signature(transform).parameters.keys()
-    if not isinstance(transform, torch.nn.Module) and not named: return transform(images, masks)
-    pairs = [_transformed(transform, *pair) for pair in zip(images, masks)]
-    images, masks = map(torch.stack, zip(*pairs))
+    if not is_module and not named: return transform(images, masks)
+    def apply(image, mask):
+        if is_module:
+            from torchvision import tv_tensors # here, since importing it takes a while
+            return transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+        both = transform(image=image.permute(1, 2, 0).numpy(), mask=mask[0].numpy())
+        image, mask = (torch.from_numpy(both[name].copy()) for name in ('image', 'mask'))
+        return image.permute(2, 0, 1), mask[None]
+
+    images, masks = map(torch.stack, zip(*map(apply, images, masks)))
     return images, (masks > .5).float()
 
 class LesionDataset(Dataset):

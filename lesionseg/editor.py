@@ -8,14 +8,13 @@ __all__ = ['MaskEditor', 'Corrector', 'correct']
 # %% ../nbs/lib/editor.ipynb #ed000003
 import io
 from collections.abc import Callable, Iterable
-from importlib.resources import files
 from pathlib import Path
 
 import anywidget, numpy as np, traitlets
 from PIL import Image
 from scipy import ndimage
 
-from .core import LesionsegError, Pixels, locked, to_base64
+from .core import HOME, LesionsegError, Pixels, locked, to_base64
 from .files import read_image, read_mask
 from .inference import segment
 from .masks import (
@@ -38,12 +37,10 @@ def _merged(whole, start, painted):
     return np.where(np.asarray(where) > 0, _resized(painted, size), whole)
 
 # %% ../nbs/lib/editor.ipynb #ed00000c
-_STATIC = Path(str(files('lesionseg')/'static'))
-
 class MaskEditor(anywidget.AnyWidget):
     "Paint on the mask of a photograph; `mask` is what it is now."
-    _esm = _STATIC/'editor.mjs'
-    _css = _STATIC/'editor.css'
+    _esm = HOME/'static'/'editor.mjs'
+    _css = HOME/'static'/'editor.css'
     image = traitlets.Bytes().tag(sync=True) # A JPEG, `side` pixels wide or high
     values = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value)) # 0 or 1
     probs = traitlets.Bytes().tag(sync=True) # 0 to 255, or nothing; a byte a pixel, as `values`

@@ -21,7 +21,7 @@ from scipy.ndimage import binary_fill_holes
 from tqdm.auto import tqdm
 
 from .core import (
-    LesionsegError, Pixels, atomic_write, available_cores, cache_folder, reading, remove_leftovers)
+    LesionsegError, Pixels, atomic_write, available_cores, cache_folder, reading)
 
 # %% ../nbs/lib/files.ipynb #5985bc5d
 _IMAGE_SUFFIXES = set(
@@ -419,7 +419,6 @@ def load_pixels(pairs: Sequence[Pair], size: int=128, cache: str|Path|None=None,
     path = folder/f'pixels-{which}-{state}.npy'
 
     with suppress(OSError, ValueError): return _open_cache(path)
-    remove_leftovers(folder)
     _write_cache(path, pairs, size, allow)
     for stale in set(folder.glob(f'pixels-{which}-*')) - {path}:
         with suppress(OSError): stale.unlink() # on Windows not while it is read

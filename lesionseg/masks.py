@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from .core import (
     LesionsegError, Pixels, atomic_write, available_cores, fill_template, keep_freed_memory, locked,
-    remove_leftovers, to_base64)
+    logger, to_base64)
 from .files import find_masks, read_image, read_mask, walk
 from .inference import (
     compile_for_cpu, fuse_conv_bn, keep_largest_component, prepare_image, with_options)
@@ -238,7 +238,6 @@ def _finish(path, id, row, how):
 # %% ../nbs/lib/masks.ipynb #0cb98702
 def _finish_all(images, how, pool):
     "Do what is missing for all images, and keep the table up to date. Returns the table."
-    for folder in how.out, how.out/'.thumbnails': remove_leftovers(folder)
     table = how.out/'predictions.csv'
     rows = read_predictions(table)
     ids = _give_ids(images, {id: row['path'] for id, row in rows.items()})
@@ -259,7 +258,7 @@ def _finish_all(images, how, pool):
         keep_freed_memory(False)
         finished = write_predictions(rows, table)
     said = Counter([row.get('said', '') for row in rows.values()] + [*finished.remark.dropna()])
-    for words in sorted(said.keys() - {''}): print(f'{words}: {said[words]}')
+    for words in sorted(said.keys() - {''}): logger.info(f'{words}: {said[words]}')
     return finished
 
 def _how(model, threshold, tta, largest_component):
@@ -312,19 +311,17 @@ def segment_folder(
     overlay: bool=False, # Write NAME_overlay.jpg too, the image with the outline of the mask?
     probability: bool=False, # Write NAME_probability.png too, of 16 bits?
     recursive: bool=False, # Look into the sub-folders of folders?
-    batch_size: int=16, # Images that are worked on at a time; at most one on each core
     redo_corrected: bool=False, # Make corrected masks anew, and move them to the folder `replaced`?
 ) -> pd.DataFrame: # predictions.csv: a row for each file
     "Write NAME_segmentation.png for each image that has none yet, predictions.csv, review.html."
     if not 0 <= threshold <= 1:
         raise LesionsegError(f"threshold is {threshold}: choose a number from 0 to 1.")
     images, left_out = find_images(inputs, recursive)
-    if left_out: print(f'Left out: {left_out}.')
+    if left_out: logger.info(f'Left out: {left_out}.')
     if not isinstance(model, LesionSegmenter): model = LesionSegmenter.from_pretrained(model)
     keep_freed_memory()
     out = Path(out)
-    workers = max(1, min(batch_size, available_cores()))
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(min(available_cores(), 16), 'segment', torch.set_num_threads, (1,))
     with locked(out):
         how = pool.submit(_how, model, threshold, tta, largest_component).result()
         how.out, how.redo = out, redo_corrected

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['BASE', 'FREEZING', 'STEM', 'conv_block', 'InvertedResidual', 'mobilenet_features', 'Encoder', 'decoder_block',
-           'Decoder', 'check_sides', 'LesionSegmenter', 'layers', 'hooks']
+           'Decoder', 'check_sides', 'LesionSegmenter']
 
 # %% ../nbs/03_model.ipynb #545aa16c
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -126,8 +125,7 @@ def check_sides(images: Images):
     "Raise `LesionsegError` if height or width is no multiple of 32."
     height, width = images.shape[-2:]
     if height % 32 or width % 32:
-        raise LesionsegError(f"The image is {width}×{height} pixels: "
-                             "width and height must be multiples of 32, for example 128×128.")
+        raise LesionsegError(f"{width}×{height} pixels: width and height must be multiples of 32.")
 
 # %% ../nbs/03_model.ipynb #c8d5b8a7
 class LesionSegmenter(nn.Module):
@@ -176,19 +174,3 @@ class LesionSegmenter(nn.Module):
             for layer in self.modules():
                 if isinstance(layer, nn.BatchNorm2d): layer.eval()
         return self
-
-# %% ../nbs/03_model.ipynb #519b98e6
-def layers(model: LesionSegmenter) -> dict[str, nn.Module]: # Name → layer
-    "List the layers of encoder and decoder, in the order in which an image meets them."
-    modules = {f'features {i}': m for i, m in enumerate(model.encoder.features)}
-    modules |= {f'block {i}': m for i, m in enumerate(model.decoder.blocks, 1)}
-    return modules | {'head': model.decoder.head}
-
-@contextmanager
-def hooks(modules: dict[str, nn.Module], note: Callable) -> Iterator[None]:
-    "Call `note` with name, input and output of each module, until the end of the block."
-    def hook(name): return lambda module, inputs, output: note(name, inputs[0], output)
-    handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
-    try: yield
-    finally:
-        for handle in handles: handle.remove()

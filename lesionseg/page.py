@@ -6,18 +6,16 @@
 __all__ = ['read_card', 'export_page']
 
 # %% ../nbs/lib/page.ipynb #a1f0c003
-import importlib.resources, re
+import re
 from pathlib import Path
 
 import pandas as pd, torch
 
-from .core import atomic_write, fill_template
+from .core import HOME, atomic_write, fill_template
 from .inference import fuse_conv_bn, predict, record
 from .model import LesionSegmenter
 from .runs import Run
 from .weights import PACKAGED
-
-_HOME = Path(str(importlib.resources.files('lesionseg')))
 
 # %% ../nbs/lib/page.ipynb #a1f0c021
 @torch.no_grad()
@@ -43,7 +41,7 @@ def read_card(
     source: str|Path, # A run folder, a released one, a file in one of them, or 'isic2016'
 ) -> dict[str, str]: # Title and text, 'Model' first
     "Say in short what a model is, from the files that lie beside its weights."
-    path = _HOME/'weights' if source == PACKAGED else Path(source)
+    path = HOME/'weights' if source == PACKAGED else Path(source)
     folder = path.parent if path.is_file() else path
     card = {'Model': folder.resolve().name if path.stem == 'model' or path == folder else path.stem}
     if (folder/'config.json').is_file():

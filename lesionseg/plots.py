@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'encode_figure', 'plot_curves', 'plot_scores', 'plot_gallery', 'plot_thresholds', 'plot_summary',
-           'to_pixels', 'enlarge', 'montage', 'overlay', 'draw_contour', 'map_rows']
+           'to_pixels', 'enlarge', 'montage', 'overlay', 'draw_contour']
 
 # %% ../nbs/lib/plots.ipynb #12664013
 import io, textwrap
@@ -13,7 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np, pandas as pd
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
@@ -196,21 +196,18 @@ def _add_caption(caption, image, side, gap):
     lines = caption.split('\n')
     head = 16*len(lines) + 4 if caption else 0
     width = max(image.width, *(int(font.getlength(line)) for line in lines))
-    whole = Image.new('RGB', (width + gap, head + image.height + gap), 'white')
-    pen = ImageDraw.Draw(whole)
-    pen.multiline_text((0, head - 4), caption, 'black', font, 'ld', spacing=2)
-    whole.paste(image, (0, head))
+    border = 0, head, width + gap - image.width, gap
+    whole = ImageOps.expand(image.convert('RGB'), border, 'white')
+    ImageDraw.Draw(whole).multiline_text((0, head - 4), caption, 'black', font, 'ld', spacing=2)
     return whole
 
 def _join(images, axis):
     "Paste images beside each other (axis 0), at one foot, or below each other (axis 1)."
-    sizes = np.array([image.size for image in images])
-    size = np.where([axis == 0, axis == 1], sizes.sum(0), sizes.max(0))
-    whole = Image.new('RGB', tuple(size.tolist()), 'white')
-    for image, (right, bottom) in zip(images, sizes.cumsum(0).tolist()):
-        x, y = (0, bottom) if axis else (right - image.width, whole.height)
-        whole.paste(image, (x, y - image.height))
-    return whole
+    most = max(image.size[1 - axis] for image in images)
+    missing = [most - image.size[1 - axis] for image in images]
+    borders = [(0, 0, n, 0) if axis else (0, n, 0, 0) for n in missing]
+    padded = [np.asarray(ImageOps.expand(*both, 'white')) for both in zip(images, borders)]
+    return Image.fromarray(np.concatenate(padded, 1 - axis))
 
 def montage(rows: Sequence, side: int=168, gap: int=8) -> Image.Image:
     "Paste rows into one image: captions with images, a text, or colors by their names."
@@ -241,14 +238,3 @@ def draw_contour(pixels: Pixels, mask: np.ndarray, width: int=1) -> Pixels:
     line = boundary(mask > 0)
     if width > 1: line = ndimage.binary_dilation(line, iterations=width//2)
     return np.where(line[..., None], np.array([0, 255, 255], np.uint8), pixels)
-
-# %% ../nbs/lib/plots.ipynb #d12bf312
-def map_rows(name: str, maps: Tensor, side: int=88) -> tuple[str, list]:
-    "Make two `montage` rows of a layer's feature maps: a text, and those that vary most."
-    channels = maps.flatten(1).std(1).argsort(descending=True)[:8]
-    chosen = maps[channels]
-    low, high = chosen.amin((1, 2), keepdim=True), chosen.amax((1, 2), keepdim=True)
-    shown = map(to_pixels, (chosen - low)/(high - low).clamp(min=1e-9))
-    images = [(str(i), enlarge(m, side)) for i, m in zip(channels.tolist(), shown)]
-    size = f'{len(maps)} channels of {maps.shape[2]}×{maps.shape[1]}'
-    return f'{name}: {size}, the {len(images)} that vary most', images

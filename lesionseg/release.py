@@ -61,8 +61,7 @@ def _check_pack(run, data, folder):
     if not run.finished:
         raise LesionsegError(f"{run.path} is not finished: start it again, and pack it then.")
     if data.test.fingerprint() != run.tested_on:
-        raise LesionsegError(f"{run.path} was made with other test images than those of "
-                             f"{data.name}: give its own data.")
+        raise LesionsegError(f"{run.path} was made with other test images: give its own data.")
     card = folder/'README.md'
     foreign = card.is_file() and 'library_name: lesionseg' not in card.read_text(errors='replace')
     if foreign or (folder/'config.json').is_file():
@@ -96,8 +95,7 @@ def export_onnx(model: LesionSegmenter, path: str|Path) -> float: # 0 to 1e-5
         graph = to_onnx(model)
         from onnxruntime import InferenceSession
     except ImportError as error:
-        raise LesionsegError(f"Writing ONNX needs {error.name}, which is not installed: "
-                             "pip install 'lesionseg[onnx]'.") from None
+        raise LesionsegError(f"ONNX needs {error.name}: pip install 'lesionseg[onnx]'.") from None
 
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, 3, model.size, model.size + 32, generator=generator).float()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 
 from .comparison import paired_test
-from .core import LesionsegError, atomic_write
+from .core import LesionsegError, atomic_write, logger
 from .data import LesionData, LesionDataset
 from .files import load_pixels, pair_folders, parse_allow
 from .inference import fuse_conv_bn, predict, score_dataset
@@ -60,7 +60,7 @@ def fold(data: LesionData, number: int, folds: int=5) -> LesionData:
 # %% ../nbs/lib/teach.ipynb #7ea00015
 def train_to_end(cfg: TrainConfig, data: LesionData, path: str|Path, said: str='', **options):
     "Say what comes, and call `train_run`; one that is stopped stops everything."
-    if said and not options.get('quiet'): print(said)
+    if said and not options.get('quiet'): logger.info(said)
     run = train_run(cfg, data, path, **options)
     if not run.finished: raise KeyboardInterrupt
     return run

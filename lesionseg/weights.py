@@ -6,14 +6,14 @@
 __all__ = ['PACKAGED', 'ARCHITECTURE', 'load_encoder_weights', 'save_model', 'load_model']
 
 # %% ../nbs/lib/weights.ipynb #09a69c96
-import hashlib, importlib.resources, json, re, socket
+import hashlib, json, re, socket
 from functools import partial
 from pathlib import Path
 
 import safetensors.torch, torch
 from fastcore.basics import patch
 
-from .core import LesionsegError, atomic_write, call_within, reading
+from .core import HOME, LesionsegError, atomic_write, call_within, logger, reading
 from .model import Encoder, LesionSegmenter
 
 PACKAGED = 'isic2016' # The trained model that comes with the package
@@ -30,14 +30,13 @@ def _sha256(tensors):
 
 def _read(path):
     "The tensors in a file and the words about them, if they can be trusted."
-    packaged = importlib.resources.files('lesionseg')/'weights'/f'{PACKAGED}.safetensors'
-    path, words = Path(str(packaged if str(path) == PACKAGED else path)), {}
+    path = HOME/'weights'/f'{PACKAGED}.safetensors' if str(path) == PACKAGED else Path(path)
     with reading(path, 'give a .safetensors file; what might run a program is not opened'):
         if path.suffix == '.safetensors':
             with safetensors.safe_open(path, 'pt') as file:
                 words = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-        else: tensors = torch.load(path, map_location='cpu', weights_only=True)
+        else: tensors, words = torch.load(path, map_location='cpu', weights_only=True), {}
         for key in 'state_dict', 'model': tensors = tensors.get(key, tensors)
         finite = all(tensor.isfinite().all() for tensor in tensors.values())
         intact = words.get('sha256') in (None, _sha256(tensors))
@@ -106,7 +105,7 @@ def from_pretrained(cls: LesionSegmenter,
     like_on_hub = re.fullmatch(r'[\w-]+/[\w.-]+(?<!\.safetensors)', name)
     if not like_on_hub or Path(name).parent.is_dir(): return load_model(name)
     from huggingface_hub import hf_hub_download, model_info
-    print(f'{name} is no path here: asking the hub for it, one try of {_TIMEOUT} s.')
+    logger.info(f'{name} is no path here: asking the hub for it, one try of {_TIMEOUT} s.')
     try: call_within(_TIMEOUT, partial(model_info, name, token=options.get('token')))
     except Exception: options['local_files_only'] = True # `hf_hub_download` would try five times
     fetch = partial(hf_hub_download, name, 'model.safetensors', **options)

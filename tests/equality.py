@@ -30,7 +30,7 @@ from PIL import Image
 import lesionseg
 from lesionseg import metrics
 from lesionseg.comparison import (
-    bootstrap_difference, comparison_table, image_properties, paired_table, quintiles, score_table,
+    bootstrap_difference, comparison_table, image_properties, paired_table, score_table,
     summarize_runs, threshold_sweep, verdict)
 from lesionseg.core import LesionsegError
 from lesionseg.data import load_data, to_tensors
@@ -231,9 +231,7 @@ def metrics_of_images(work):
     yield 'metrics, pooled', np.array(pooled)
     yield 'metrics, reliability', curve
     yield 'metrics, thresholds', threshold_sweep(probs, truth)
-    properties = image_properties(images, truth, ids)
-    yield 'metrics, properties', properties
-    yield 'metrics, quintiles', quintiles(properties.area).to_frame()
+    yield 'metrics, properties', image_properties(images, truth, ids)
 
 
 GROUPS = {'layouts': layouts, 'synthetic': synthetic, 'runs': runs, 'comparison': comparison,

@@ -14,7 +14,7 @@ from lesionseg.files import find_pairs, parse_allow, read_image, read_mask, spli
 from lesionseg.inference import predict, prepare_image, segment
 from lesionseg.masks import segment_folder
 from lesionseg.model import LesionSegmenter
-from lesionseg.runs import Run, check_seed, find_runs
+from lesionseg.runs import Run, find_runs, train_run
 from lesionseg.training import FINE_TUNING, TrainConfig, lr_lambda, segmentation_loss
 
 SIZE = 64
@@ -310,7 +310,7 @@ COMMANDS = { # What each is given, and which flags are added or changed
     'visualize': ('--model_path run --data data --out new.png', 'model_path compare_model data '
                   'size threshold indices allow out'),
     'predict': ('photos --out new --model run', 'out model threshold tta all_components overlay '
-                'probability recursive batch_size device nonsense'),
+                'probability recursive device nonsense'),
     'convert': ('outlines --out new', 'out label'),
     'export': ('run --out new.html', 'out nonsense'),
     'release': ('run --data data --out new', 'out data name allow'),
@@ -448,7 +448,8 @@ def file_calls(rng):
           for t in (2, math.nan, -1, 'x')),
         *((f'lr_lambda {word!r}', lambda word=word: lr_lambda(.5, word)) for word in ('x', None)),
         ('loss', lambda: segmentation_loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 'x')),
-        ('allow', lambda: parse_allow('all')), ('seed', lambda: check_seed(-1)),
+        ('allow', lambda: parse_allow('all')),
+        ('seed', lambda: train_run(FINE_TUNING, None, stage/'new', seed=-1)),
         ('split_ids', lambda: split_ids(5))]
     while True:
         name, read = rng.choice(reads(path := rng.choice(paths)))

@@ -98,7 +98,7 @@ def test_predict_a_folder(tmp_path):
 
 def test_predict_goes_on_after_a_kill(tmp_path):
     folder, out = photographs(tmp_path/'in', number=400), tmp_path/'out'
-    process = start('lesionseg_predict', folder, '--out', out, '--batch_size', '4')
+    process = start('lesionseg_predict', folder, '--out', out)
     for _ in range(600):
         if len(list(out.rglob('*_segmentation.png'))) > 20 or process.poll() is not None: break
         time.sleep(.02)
