@@ -160,6 +160,6 @@ def keep_freed_memory(keep: bool=True):
     "Let this process keep freed memory for reuse, or give it back (GNU C library, or nothing)."
     if platform.libc_ver()[0] != 'glibc': return
     library = ctypes.CDLL(None)
-    if not keep: return library.malloc_trim(0)
-    library.mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD
-    library.mallopt(-4, 0) # M_MMAP_MAX
+    library.mallopt(-1, 2**31 - 1 if keep else 2**17) # M_TRIM_THRESHOLD
+    library.mallopt(-4, 0 if keep else 2**16) # M_MMAP_MAX
+    if not keep: library.malloc_trim(0)
