@@ -55,7 +55,7 @@ def atomic_write(path: str|Path, remedy: str='choose another place'):
     temporary = path.with_name(f'.{path.stem}.{platform.node()}.{os.getpid()}.tmp{path.suffix}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(OSError): _remove_leftovers(path.parent)
+        with suppress(OSError): _remove_leftovers(path.parent.resolve())
         yield temporary
         with open(temporary, 'rb+') as file: os.fsync(file.fileno())
         os.replace(temporary, path)
