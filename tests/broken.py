@@ -3,7 +3,7 @@
     python tests/broken.py [--jobs 2] [name …]
 
 puts them, one at a time, into a copy of the project, runs the notebook whose tests should notice,
-and says which did. Without names it tries all of them, for most of an hour on two cores.
+and says which did. Without names it tries all of them, for about twenty minutes on one core.
 
 A fault is a piece of code behind the cell that defines a function or a class; it redefines it, and
 calls the right one `true`. Where only a word makes the difference, it is (right word, wrong word).
