@@ -26,14 +26,16 @@ from .model import check_sides
 from .weights import LesionSegmenter
 
 # %% ../nbs/lib/inference.ipynb #c7c90140
+_PIXELS = 16*128**2 # Of all images of a batch
+
 @torch.inference_mode()
-def predict(model: nn.Module, images: Images, batch_size: int=64) -> Probs: # On the CPU
+def predict(model: nn.Module, images: Images) -> Probs: # On the CPU
     "Predict with a network that gives logits: each pixel's probability to be lesion."
     is_single = all(p.dtype == torch.float32 for p in model.parameters())
     if not is_single or any(module.training for module in model.modules()):
         model = deepcopy(model).eval().float()
     device = next(chain(model.parameters(), model.buffers())).device
-    batches = images.to(torch.float32).split(batch_size)
+    batches = images.to(torch.float32).split(max(1, _PIXELS//images.shape[2:].numel()))
     probs = torch.cat([model(batch.to(device)).sigmoid().cpu() for batch in batches])
     low, high = images.aminmax() if len(images) and hasattr(model, 'size') else (0, 1)
     if not -1e-3 <= low <= high <= 1.001 or probs.isnan().any():
@@ -66,10 +68,10 @@ def predict_tta(model: nn.Module, images: Images) -> Probs: # On the CPU
 def predict_dataset(
     network: Callable[[Images], Probs], # For example `partial(predict, model)`
     dataset: LesionDataset,
-    batch_size: int|None=None, # Images at a time; default 64, of more than 128 × 128 pixels fewer
+    batch_size: int|None=None, # Images at a time; default 16 of 128 × 128 pixels
 ) -> Iterator[tuple[range, Probs, Masks]]: # Positions, predictions and ground truth of a batch
     "Predict batch by batch, in order; memory does not grow with the number of images."
-    batch_size = batch_size or max(1, 64*128**2//max(dataset.size, 128)**2)
+    batch_size = batch_size or max(1, _PIXELS//dataset.size**2)
     for start in range(0, len(dataset), batch_size):
         positions = range(start, min(start + batch_size, len(dataset)))
         images, masks = dataset.batch(positions)

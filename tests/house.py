@@ -11,11 +11,11 @@ ROOT = Path(__file__).parent.parent
 MODULE = ROOT/'lesionseg'
 MOST = { # Lines that a room may have: what it has, so that it does not grow unnoticed
     'core': 165, 'files data': 594, 'transforms': 59, 'metrics': 142, 'model': 176,
-    'weights': 115, 'inference': 237, 'masks': 331, 'training': 229, 'runs': 278,
+    'weights': 115, 'inference': 239, 'masks': 331, 'training': 229, 'runs': 278,
     'comparison': 224, 'plots': 240, 'teach': 140, 'editor': 193, 'convert': 106,
     'report release': 228, 'page': 76, 'widgets': 114, 'synthetic': 404, 'download': 105,
     'cli': 479, 'exercises': 100, '__init__ all': 55}
-ALL_LINES = 4790 # 7,036 in 0.2.0
+ALL_LINES = 4792 # 7,036 in 0.2.0
 READERS = { # Exports that no other file names: readers and their own code use them
     'files.Pair', 'model.STEM', 'model.conv_block', 'model.InvertedResidual',
     'model.mobilenet_features', 'model.decoder_block',
