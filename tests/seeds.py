@@ -34,7 +34,10 @@ def main():
     parser.add_argument('notebooks', nargs='*', type=Path, help='none: all that read the shift')
     parser.add_argument('--shifts', type=int, default=20)
     args = parser.parse_args()
-    rows = {} if not RESULT.exists() else pd.read_csv(RESULT, index_col=0).T.to_dict()
+    rows = {}
+    if RESULT.exists(): # as text, so that whole numbers stay whole
+        table = pd.read_csv(RESULT, index_col=0, dtype=str, keep_default_na=False)
+        rows = table.T.to_dict()
     for path in args.notebooks or notebooks_with_seeds():
         green = {shift: is_green(path, shift) for shift in range(1, args.shifts + 1)}
         name = path.resolve().relative_to(ROOT/'nbs').as_posix()
